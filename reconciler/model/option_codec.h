@@ -1,0 +1,24 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "reconciler/base/result.h"
+#include "reconciler/base/units.h"
+#include "reconciler/model/option_value.h"
+#include "reconciler/model/settings.h"
+
+namespace pvr {
+
+/// PVE's text of one setting → value, normalised so that texts PVE treats alike give equal values (property strings in any order, tags in
+/// any order or case, "current=2048" and "2048", booleans in any spelling). Error: why the text is not legal, as one sentence.
+[[nodiscard]] Result<OptionValue> parse_option(const Setting& setting, std::string_view text);
+/// The text PVE takes (and prints) for the value; parse_option(print_option(x)) == x. Absent is "".
+[[nodiscard]] std::string print_option(const Setting& setting, const OptionValue& value);
+
+/// "K M G T" sizes inside drive strings, 1024-based, printed with the largest exact unit as PVE does.
+[[nodiscard]] std::optional<ByteSize> parse_disk_size(std::string_view text);
+[[nodiscard]] std::string print_disk_size(ByteSize size);
+
+}  // namespace pvr
