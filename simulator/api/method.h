@@ -16,7 +16,6 @@
 namespace pvesim {
 
 class World;
-struct AccessTables;
 
 /// Who asks, after authentication. `user` is "root@pam"; `token` is the token id or empty.
 struct Session {
@@ -65,8 +64,6 @@ struct Call {
   std::string node = {};  // {node} of the path, or the node that answers
   /// Set by handlers of lists that carry `total` beside `data`.
   std::optional<std::int64_t> total = {};
-  /// users, roles, ACL and pools (simulator/wire/access.h).
-  AccessTables* access = nullptr;
 };
 
 /// Thrown by handlers; the router turns it into PVE's error shapes.

@@ -9,6 +9,8 @@
 
 namespace pvesim {
 
+class World;
+
 struct ApiToken {
   std::string secret = {};
   std::string comment = {};
@@ -31,12 +33,6 @@ struct Group {
   std::set<std::string> users = {};
 };
 
-struct Pool {
-  std::string comment = {};
-  std::set<std::int64_t> vms = {};
-  std::set<std::string> storages = {};
-};
-
 /// Roles of one path: subject -> role -> propagate.
 struct AclNode {
   std::map<std::string, std::map<std::string, bool>> users = {};
@@ -44,7 +40,7 @@ struct AclNode {
   std::map<std::string, std::map<std::string, bool>> tokens = {};
 };
 
-/// The content of user.cfg. Plain data without a lock: the world's mutex guards it.
+/// The content of user.cfg except pools (World::pools). Plain data: the world's mutex guards it.
 struct AccessTables {
   /// Holds root@pam and the built-in roles of PVE 9.
   AccessTables();
@@ -53,26 +49,27 @@ struct AccessTables {
   std::map<std::string, Group> groups = {};
   std::map<std::string, std::set<std::string>> roles = {};
   std::map<std::string, AclNode> acl = {};  // by normalised path
-  std::map<std::string, Pool> pools = {};
-
-  /// Effective privileges on `path`: privilege -> propagates. `auth_id` is "user@realm" or "user@realm!token".
-  /// Facts (PVE access control): a role on a deeper path replaces the inherited one of that subject; token entries win
-  /// over user entries over group entries on one path; NoAccess cancels; pool roles reach members and never propagate;
-  /// a separated token has the intersection with its user; the name root@pam passes everything.
-  [[nodiscard]] std::map<std::string, bool> permissions(std::string_view auth_id, std::string_view path) const;
-  [[nodiscard]] bool has(std::string_view auth_id, std::string_view path, std::string_view privilege) const;
 
   /// Whether the user exists, is enabled and has not expired at `now` (seconds since the epoch).
-  [[nodiscard]] bool usable(std::string_view user, std::int64_t now) const;
+  [[nodiscard]] bool usable(const std::string& user, std::int64_t now) const;
   /// "user@realm!token=secret" of an Authorization header: the token's auth id, or "" when it must be refused.
   [[nodiscard]] std::string verify_token(std::string_view header_value, std::int64_t now) const;
-
-  /// The pool a guest belongs to, or "".
-  [[nodiscard]] std::string pool_of(std::int64_t vmid) const;
-  /// What destroying a guest or a storage takes along: its ACL node and pool membership.
-  void forget_vm(std::int64_t vmid);
-  void forget_storage(const std::string& storage);
 };
+
+/// Effective privileges on `path`: privilege -> propagates. `auth_id` is "user@realm" or "user@realm!token".
+/// Facts (PVE access control): a role on a deeper path replaces the inherited one of that subject; token entries win
+/// over user entries over group entries on one path; NoAccess cancels; pool roles reach members and never propagate; a
+/// separated token has the intersection with its user; the name root@pam passes everything.
+[[nodiscard]] std::map<std::string, bool> permissions(const World& world, std::string_view auth_id,
+                                                      std::string_view path);
+/// Whether any of the '|'-joined `privs` is held.
+[[nodiscard]] bool holds(const World& world, std::string_view auth_id, std::string_view path, std::string_view privs);
+
+/// The pool a guest belongs to, or "".
+[[nodiscard]] std::string pool_of(const World& world, int vmid);
+/// What destroying a guest or a storage takes along: its ACL entries and pool membership.
+void forget_vm(World& world, int vmid);
+void forget_storage(World& world, const std::string& storage);
 
 /// Collapses slashes and adds the leading one; "" when the path holds a character no ACL path may have.
 [[nodiscard]] std::string normalize_acl_path(std::string_view path);

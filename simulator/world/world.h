@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "simulator/wire/access.h"
 #include "simulator/world/clock.h"
 
 /// The simulated cluster without any wire: plain data, virtual time, tasks.
@@ -177,30 +178,8 @@ struct Node {
   std::vector<DiskInfo> disks = {};
 };
 
-// ------------------------------------------------------------------------------------------------ access, HA, …
-
-struct ApiToken {
-  std::string id = {}, secret = {}, comment = {};
-  bool privsep = true;
-  std::int64_t expire = 0;
-};
-struct User {
-  std::string name = {};  // user@realm
-  std::string password = {}, comment = {}, email = {};
-  bool enabled = true;
-  std::int64_t expire = 0;
-  std::map<std::string, ApiToken, std::less<>> tokens = {};
-};
-struct AclEntry {
-  std::string path = {}, kind = "user" /* user | group | token */, who = {}, role = {};
-  bool propagate = true;
-};
-struct AccessTables {
-  std::map<std::string, User, std::less<>> users = {};
-  std::map<std::string, std::set<std::string, std::less<>>, std::less<>> groups = {};
-  std::map<std::string, std::set<std::string, std::less<>>, std::less<>> roles = {};  // beyond the built-in ones
-  std::vector<AclEntry> acl = {};
-};
+// ------------------------------------------------------------------------------------------------ HA, pools, …
+// Users, tokens, groups, roles and ACL: AccessTables of wire/access.h.
 
 struct HaResource {
   std::string sid = {};  // "vm:100"
