@@ -15,6 +15,7 @@
 
 namespace pvesim {
 
+class Tickets;
 class World;
 
 /// Who asks, after authentication. `user` is "root@pam"; `token` is the token id or empty.
@@ -64,6 +65,8 @@ struct Call {
   std::string node = {};  // {node} of the path, or the node that answers
   /// Set by handlers of lists that carry `total` beside `data`.
   std::optional<std::int64_t> total = {};
+  /// Issues and verifies login tickets; only the methods below /access need it.
+  const Tickets* tickets = nullptr;
 };
 
 /// Thrown by handlers; the router turns it into PVE's error shapes.

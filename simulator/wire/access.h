@@ -24,7 +24,6 @@ struct User {
   std::int64_t expire = 0;  // seconds since the epoch, 0: never
   std::string password = {};
   std::map<std::string, std::string> texts = {};  // firstname lastname email comment keys, as far as set
-  std::set<std::string> groups = {};
   std::map<std::string, ApiToken> tokens = {};
 };
 

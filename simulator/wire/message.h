@@ -21,10 +21,10 @@ struct Request {
 
 /// What happens to the connection instead of, or after, the answer.
 enum class Delivery : std::uint8_t {
-  kAnswer,        // the response travels
-  kLost,          // the effect happened, the connection is cut before any answer byte
-  kReset,         // cut before the request was looked at: no effect
-  kConnectRefused // as if nothing listened: no effect
+  kAnswer,         // the response travels
+  kLost,           // the effect happened, the connection is cut before any answer byte
+  kReset,          // cut before the request was looked at: no effect
+  kConnectRefused  // as if nothing listened: no effect
 };
 
 /// One HTTP answer. `reason` is the status line's text: PVE puts the first line of the error there.

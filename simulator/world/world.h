@@ -171,6 +171,7 @@ struct Node {
   std::int64_t rootfs_size = 100LL << 30;
   std::int64_t rootfs_used = 8LL << 30;
   std::string kernel = "6.17.9-1-pve";
+  std::string ssl_fingerprint = {};  // SHA-256 of the certificate its pveproxy shows
   VirtualTime booted = {};
   std::map<std::string, ZPool, std::less<>> pools = {};
   std::map<std::string, Filesystem, std::less<>> filesystems = {};
