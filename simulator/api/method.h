@@ -15,6 +15,7 @@
 
 namespace pvesim {
 
+class Broadcast;
 class Tickets;
 class World;
 
@@ -67,6 +68,8 @@ struct Call {
   std::optional<std::int64_t> total = {};
   /// Issues and verifies login tickets; only the methods below /access need it.
   const Tickets* tickets = nullptr;
+  /// What the nodes' status daemons last sent (simulator/api/broadcast.h).
+  const Broadcast* broadcast = nullptr;
 };
 
 /// Thrown by handlers; the router turns it into PVE's error shapes.

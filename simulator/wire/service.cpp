@@ -135,7 +135,7 @@ bool has_privilege(const Call& call, std::string_view path, std::string_view pri
   return holds(call.world, call.session.auth_id(), path, privs);
 }
 
-Service::Service(World& world, std::string key) : world_(world), tickets_(std::move(key)) {
+Service::Service(World& world, std::string key) : world_(world), tickets_(std::move(key)), broadcast_(world) {
   add_cluster_methods(methods_);
   add_node_methods(methods_);
   add_task_methods(methods_);
@@ -375,7 +375,7 @@ Response Service::call(const Match& match, const Session& session, const Request
 
     if (session.user.empty() && !method.without_login) fail_permission("user != null", "");
     if (method.permission && !session.is_root_ticket()) {
-      Call asked{world_, session, unchecked, node, {}, &tickets_};
+      Call asked{world_, session, unchecked, node, {}, &tickets_, &broadcast_};
       method.permission(asked);
     }
     if (node != local_node && !world_.node(node).online) {
@@ -391,7 +391,7 @@ Response Service::call(const Match& match, const Session& session, const Request
     };
     const auto run = [&] {
       const Params params = check();
-      Call call{world_, session, params, node, {}, &tickets_};
+      Call call{world_, session, params, node, {}, &tickets_, &broadcast_};
       json data = method.handler(call);
       json body = {{"data", std::move(data)}};
       if (call.total && *call.total > 0) body["total"] = *call.total;

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "simulator/api/broadcast.h"
 #include "simulator/api/method.h"
 #include "simulator/wire/auth.h"
 #include "simulator/wire/faults.h"
@@ -21,10 +22,14 @@ class Service {
   /// `key` signs the tickets.
   Service(World& world, std::string key);
 
+  /// Starts the nodes' status daemons: once the world holds its guests and storages.
+  void begin() { broadcast_.begin(); }
+
   [[nodiscard]] Response handle(const Request& request);
 
   [[nodiscard]] const MethodTable& methods() const { return methods_; }
   [[nodiscard]] FaultScript& faults() { return faults_; }
+  [[nodiscard]] Broadcast& broadcast() { return broadcast_; }
   [[nodiscard]] const Tickets& tickets() const { return tickets_; }
 
   /// Requests so far by (verb, path template); paths without a method count under their own path. Hold the world's
@@ -49,6 +54,7 @@ class Service {
   std::vector<std::vector<std::string>> segments_;  // of each method's path
   FaultScript faults_;
   Tickets tickets_;
+  Broadcast broadcast_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> counts_;
   std::map<std::string, int> busy_workers_;  // protected calls being served, by node
 };
