@@ -199,46 +199,57 @@ Service::Match Service::match(std::string_view verb, const std::string& path) co
   return best;
 }
 
+Service::Place Service::place_of(const Request& request) const {
+  Place place;
+  place.node = request.node.empty() ? world_.first_node : request.node;
+  const auto online = [&](const std::string& name) {
+    const auto found = world_.nodes.find(name);
+    return found != world_.nodes.end() && found->second.online;
+  };
+  if (request.node.empty() && !online(place.node))
+    for (const auto& [name, node] : world_.nodes)
+      if (node.online) {
+        place.node = name;
+        break;
+      }
+  if (!online(place.node)) place.node.clear();
+
+  const std::string path = percent_decode(request.path, false);
+  if (path.compare(0, 6, "/api2/") != 0) return place;  // Fact: /api2/FORMAT/…, the format in small letters and digits
+  const std::size_t begin = path.find_first_not_of('/', 6);
+  if (begin == path.npos) return place;
+  const std::size_t end = std::min(path.find('/', begin), path.size());
+  place.format = path.substr(begin, end - begin);
+  place.relative = end < path.size() ? path.substr(end) : "/";
+  const bool letters = place.format.size() >= 2 && place.format.front() >= 'a' && place.format.front() <= 'z' &&
+                       std::all_of(place.format.begin(), place.format.end(),
+                                   [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
+  if (!letters) place.format.clear();
+  return place;
+}
+
+Response Service::handle_quietly(const Request& request) {
+  const auto lock = world_.guard();
+  world_.catch_up();
+  return serve(request, place_of(request), false);
+}
+
 Response Service::handle(const Request& request) {
   const auto lock = world_.guard();
   world_.catch_up();
-  std::string node = request.node;
-  if (node.empty()) {
-    node = world_.first_node;
-    if (const auto first = world_.nodes.find(node); first == world_.nodes.end() || !first->second.online)
-      for (const auto& [name, one] : world_.nodes)
-        if (one.online) {
-          node = name;
-          break;
-        }
-  }
+  const Place place = place_of(request);
+  const std::string& node = place.node;
   Response response;
-  if (const auto found = world_.nodes.find(node); found == world_.nodes.end() || !found->second.online) {
+  if (node.empty()) {
     response.delivery = Delivery::kConnectRefused;
     response.close = true;
     return response;
   }
 
-  const std::string path = percent_decode(request.path, false);
-  std::string relative;
-  std::string format;
-  if (path.compare(0, 6, "/api2/") == 0) {  // Fact: /api2/FORMAT/…, the format in small letters and digits
-    const std::size_t begin = path.find_first_not_of('/', 6);
-    if (begin != path.npos) {
-      const std::size_t end = std::min(path.find('/', begin), path.size());
-      format = path.substr(begin, end - begin);
-      relative = end < path.size() ? path.substr(end) : "/";
-      const bool letters = format.size() >= 2 && format.front() >= 'a' && format.front() <= 'z' &&
-                           std::all_of(format.begin(), format.end(),
-                                       [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
-      if (!letters) format.clear();
-    }
-  }
-
   VirtualSpan late{0};
   bool lose = false;
   int pseudo_status = 0;
-  for (const Fault& fault : faults_.for_request(request.method, relative)) {
+  for (const Fault& fault : faults_.for_request(request.method, place.relative)) {
     switch (fault.action) {
       case FaultAction::kDelay:
         late += fault.delay;
@@ -257,7 +268,7 @@ Response Service::handle(const Request& request) {
         break;
       case FaultAction::kStatus: {
         ApiError error{fault.status, fault.message, {}};
-        response = error_answer(error, format);
+        response = error_answer(error, place.format);
         response.close = true;
         return response;
       }
@@ -286,7 +297,7 @@ Response Service::handle(const Request& request) {
   if (pseudo_status == 595) {
     response = plain(595, "Connection refused", "");
   } else {
-    response = serve(request, node, relative, format);
+    response = serve(request, place, true);
     if (pseudo_status != 0) response = plain(pseudo_status, "Connection timed out", "");
   }
   if (late > 0ms) world_.wait_until([] { return false; }, world_.now() + late);
@@ -296,8 +307,9 @@ Response Service::handle(const Request& request) {
   return response;
 }
 
-Response Service::serve(const Request& request, const std::string& local_node, const std::string& relative,
-                        const std::string& format) {
+Response Service::serve(const Request& request, const Place& place, bool counted) {
+  const std::string& relative = place.relative;
+  const std::string& format = place.format;
   static constexpr std::array kVerbs = {"GET", "POST", "PUT", "DELETE"};
   if (std::find(kVerbs.begin(), kVerbs.end(), request.method) == kVerbs.end())
     return plain(501, "method '" + request.method + "' not available", "");
@@ -314,7 +326,7 @@ Response Service::serve(const Request& request, const std::string& local_node, c
   if (format.empty()) return plain(501, "no such uri", "no such uri");
 
   Match found = match(request.method, relative);
-  ++counts_[{request.method, found.path_template.empty() ? relative : found.path_template}];
+  if (counted) ++counts_[{request.method, found.path_template.empty() ? relative : found.path_template}];
 
   Session session;
   try {
@@ -344,7 +356,7 @@ Response Service::serve(const Request& request, const std::string& local_node, c
     const std::string text = "no formatter for uri " + relative + ", " + format;
     return plain(501, text, text);
   }
-  return call(found, session, request, local_node, relative, format);
+  return call(found, session, request, place.node, relative, format);
 }
 
 Response Service::call(const Match& match, const Session& session, const Request& request,

@@ -26,6 +26,8 @@ class Service {
   void begin() { broadcast_.begin(); }
 
   [[nodiscard]] Response handle(const Request& request);
+  /// The same for "another admin": neither counted nor met by fault scripts.
+  [[nodiscard]] Response handle_quietly(const Request& request);
 
   [[nodiscard]] const MethodTable& methods() const { return methods_; }
   [[nodiscard]] FaultScript& faults() { return faults_; }
@@ -38,14 +40,19 @@ class Service {
   void reset_counts() { counts_.clear(); }
 
  private:
+  struct Place {
+    std::string node = {};      // whose pveproxy answers; empty: nobody listens
+    std::string relative = {};  // path below the format
+    std::string format = {};    // json, extjs, … ; empty: no API path
+  };
+  [[nodiscard]] Place place_of(const Request& request) const;
   struct Match {
     const MethodSpec* method = nullptr;
     std::string path_template = {};  // of the path, even when the verb does not exist
     WireParams params = {};
   };
   [[nodiscard]] Match match(std::string_view verb, const std::string& path) const;
-  [[nodiscard]] Response serve(const Request& request, const std::string& local_node, const std::string& relative,
-                               const std::string& format);
+  [[nodiscard]] Response serve(const Request& request, const Place& place, bool counted);
   [[nodiscard]] Response call(const Match& match, const Session& session, const Request& request,
                               const std::string& local_node, const std::string& relative, const std::string& format);
 
