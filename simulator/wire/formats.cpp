@@ -253,6 +253,80 @@ std::string pair_error(std::string_view text, std::string_view format) {
   return error.empty() ? one(text.substr(colon + 1)) : error;
 }
 
+bool mac_address(std::string_view text) {
+  if (text.size() != 17) return false;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (i % 3 == 2 ? text[i] != ':' : std::isxdigit(static_cast<unsigned char>(text[i])) == 0) return false;
+  return (std::stoi(std::string(1, text[1]), nullptr, 16) & 1) == 0;  // the lowest bit marks multicast addresses
+}
+
+/// "scsi12" with scsi up to 30: the bus's numbers end somewhere.
+bool numbered(std::string_view text, std::string_view stem, int most) {
+  if (text.size() <= stem.size() || text.substr(0, stem.size()) != stem) return false;
+  const std::string_view number = text.substr(stem.size());
+  return number.size() <= 3 && std::all_of(number.begin(), number.end(), digit) &&
+         (number.size() == 1 || number.front() != '0') && std::stoi(std::string(number)) <= most;
+}
+
+bool boot_disk(std::string_view text) {
+  return numbered(text, "ide", 3) || numbered(text, "scsi", 30) || numbered(text, "virtio", 15) ||
+         numbered(text, "sata", 5) || text == "efidisk0" || text == "tpmstate0";
+}
+
+bool boot_device(std::string_view text) {
+  if (text == "efidisk0" || text == "tpmstate0") return false;
+  return boot_disk(text) || numbered(text, "net", 31) || numbered(text, "usb", 13) || numbered(text, "hostpci", 15);
+}
+
+/// A set of CPU numbers: "0-3,8".
+bool cpu_set(std::string_view text) {
+  if (text.empty()) return false;
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    const std::string_view part = text.substr(0, comma);
+    text = comma == text.npos ? std::string_view{} : text.substr(comma + 1);
+    const auto dash = part.find('-');
+    const auto number = [](std::string_view one) {
+      return !one.empty() && one.size() <= 5 && std::all_of(one.begin(), one.end(), digit);
+    };
+    if (!number(part.substr(0, dash))) return false;
+    if (dash != part.npos && !number(part.substr(dash + 1))) return false;
+  }
+  return true;
+}
+
+std::string boot_error(std::string_view text) {
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    const std::string_view part = text.substr(0, comma);
+    text = comma == text.npos ? std::string_view{} : text.substr(comma + 1);
+    const auto equals = part.find('=');
+    const std::string key(equals == part.npos ? "legacy" : part.substr(0, equals));
+    const std::string_view value = equals == part.npos ? part : part.substr(equals + 1);
+    if (key == "legacy") {
+      const bool fits = !value.empty() && value.size() <= 4 && value.find_first_not_of("acdn") == value.npos;
+      if (!fits) return "format error\nboot.legacy: value does not match the regex pattern\n";
+    } else if (key == "order") {
+      for (const std::string& device : split_list(value))
+        if (!boot_device(device))
+          return "format error\nboot.order: invalid format - invalid boot device '" + device + "'\n\n";
+    } else {
+      return "format error\nboot." + key +
+             ": property is not defined in schema and the schema does not allow additional properties\n";
+    }
+  }
+  return {};
+}
+
+std::string hotplug_error(std::string_view text) {
+  if (text == "0" || text == "1") return {};
+  static constexpr std::array kFeatures = {"network", "disk", "cpu", "memory", "usb", "cloudinit"};
+  for (const std::string& feature : split_list(text))
+    if (std::find(kFeatures.begin(), kFeatures.end(), feature) == kFeatures.end())
+      return "invalid hotplug feature '" + feature + "'\n";
+  return {};
+}
+
 using Check = std::function<std::string(std::string_view)>;
 
 /// A check that has one fixed text.
@@ -336,6 +410,42 @@ const std::map<std::string, Check, std::less<>>& table() {
                               "invalid day ", "\n")},
       {"pve-iface", quotes([](std::string_view v) { return v.size() <= 21 && identifier(v, "_:."); },
                            "invalid network interface name ", "\n")},
+      {"ipv4", fits(ipv4, "value does not look like a valid IPv4 address\n")},
+      {"ipv6", fits(ipv6, "value does not look like a valid IPv6 address\n")},
+      {"pve-ipv4-config", fits(
+                              [](std::string_view v) {
+                                return v == "dhcp" || v == "manual" || (cidr(v) && ipv4(v.substr(0, v.find('/'))));
+                              },
+                              "value does not look like a valid ipv4 network configuration\n")},
+      {"pve-ipv6-config", fits(
+                              [](std::string_view v) {
+                                return v == "auto" || v == "dhcp" || v == "manual" ||
+                                       (cidr(v) && ipv6(v.substr(0, v.find('/'))));
+                              },
+                              "value does not look like a valid ipv6 network configuration\n")},
+      {"mac-addr", fits(mac_address, "value does not look like a valid unicast MAC address\n")},
+      // guests
+      {"pve-qm-bootdisk", quotes(boot_disk, "invalid boot disk ", "\n")},
+      {"pve-qm-bootdev", quotes(boot_device, "invalid boot device ", "\n")},
+      {"pve-qm-boot", boot_error},
+      {"pve-cpuset", fits(cpu_set, "unable to parse cpuset option\n")},
+      {"pve-hotplug-features", hotplug_error},
+      {"pve-phys-bits", fits(
+                            [](std::string_view v) {
+                              if (v == "host") return true;
+                              if (v.empty() || v.size() > 2 || !std::all_of(v.begin(), v.end(), digit)) return false;
+                              const int bits = std::stoi(std::string(v));
+                              return bits >= 8 && bits <= 64;
+                            },
+                            "value must be an integer between 8 and 64 or 'host'\n")},
+      {"pve-volume-id-or-absolute-path",
+       [](std::string_view v) {
+         return !v.empty() && v.front() == '/' ? std::string{} : check_format("pve-volume-id", v);
+       }},
+      {"pve-volume-id-or-qm-path",
+       [](std::string_view v) {
+         return v == "none" || v == "cdrom" ? std::string{} : check_format("pve-volume-id-or-absolute-path", v);
+       }},
       // access control
       {"pve-userid", user_id_error},
       {"pve-realm",
