@@ -106,6 +106,7 @@ struct Backing {
   std::string kind = {};  // zfs | lvm-vg | lvm-thin | dir | nfs | cifs | rbd | iscsi | btrfs
   std::string node = {};
   std::string path = {};                  // dataset, vg, vg/thin, directory
+  std::string dataset = {};               // directories on ZFS: the dataset below
   std::string filesystem = {};            // below directories: ext4 | zfs | btrfs | xfs | nfs
   std::int64_t capacity = 0;              // bytes; zfs datasets take it from their pool
   std::int64_t base_used = 0;             // bytes used by things the simulator does not know one by one
@@ -189,7 +190,9 @@ struct HaResource {
   std::string crm_state = "queued";  // queued started stopped request_stop migrate relocate error freeze ignored
   std::string migrate_target = {};   // queued hamigrate
   bool migrate_online = true;
-  bool busy = false;  // an LRM task runs for it
+  bool busy = false;          // an LRM task runs for it
+  bool hard_stop = false;     // the next stop terminates the guest instead of asking it
+  std::int64_t failures = 0;  // starts that failed in a row
 };
 struct HaRule {
   std::string id = {}, type = {};
@@ -296,6 +299,7 @@ class World {
   std::map<int, Vm> vms = {};
   std::vector<StorageDef> storages = {};
   std::map<std::string, Backing, std::less<>> backings = {};
+  std::map<std::string, Backing> backends = {};  // of the cluster file: what new storages may be attached to
   AccessTables access = {};
   std::map<std::string, HaResource, std::less<>> ha_resources = {};
   std::vector<HaRule> ha_rules = {};  // file order
@@ -344,7 +348,10 @@ class World {
   };
   void begin_periodic();
   void ha_tick();
+  void ha_watch(const std::string& sid, const std::string& upid, const std::string& afterwards);
   void replication_tick();
+
+  friend class Work;
 
   mutable std::recursive_mutex mutex_ = {};
   std::shared_ptr<SimClock> clock_;
