@@ -10,6 +10,7 @@
 #include "simulator/wire/access.h"
 #include "simulator/wire/formats.h"
 #include "simulator/wire/params.h"
+#include "simulator/world/storage.h"
 #include "simulator/yaml_reader.h"
 
 namespace pvesim {
@@ -282,7 +283,7 @@ class Loader {
   }
 
   void add_backing(Backing backing) {
-    backing.key = backing_key(backing.kind, backing.node, backing.path);
+    backing.key = backing_key_of(backing.kind, backing.node, backing.path);
     world_.backings.emplace(backing.key, std::move(backing));
   }
 
@@ -304,7 +305,7 @@ class Loader {
       if (backing.kind == "nfs" || backing.kind == "cifs" || backing.kind == "dir")
         backing.filesystem = backing.kind == "dir" ? "ext4" : backing.kind;
       read_rates(one, backing);
-      backends_.emplace(name, std::move(backing));
+      world_.backends.emplace(name, std::move(backing));
     }
   }
 
@@ -335,7 +336,7 @@ class Loader {
         }
       check_storage(one, def);
       world_.storages.push_back(def);
-      if (const std::string problem = attach_storage(world_, backends_, def); !problem.empty())
+      if (const std::string problem = attach_storage(world_, def); !problem.empty())
         problems_.add(one.mark(), map.path_of(id) + ": " + problem);
     }
     const bool has_local = std::any_of(world_.storages.begin(), world_.storages.end(),
@@ -345,7 +346,7 @@ class Loader {
     StorageDef local{
         "local", "dir", {{"path", "/var/lib/vz"}, {"content", "backup,images,iso,rootdir,snippets,vztmpl"}}};
     world_.storages.insert(world_.storages.begin(), local);
-    (void)attach_storage(world_, backends_, local);
+    (void)attach_storage(world_, local);
   }
 
   /// The section is checked as POST /storage would check it.
@@ -747,7 +748,6 @@ class Loader {
   Problems& problems_;
   MapReader file_;
   World& world_;
-  std::map<std::string, Backing> backends_ = {};
   std::map<std::string, VolumeProperties> zvols_ = {};  // of the VM being read
   MethodTable methods_ = {};
   int disks_ = 1;

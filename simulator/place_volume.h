@@ -20,13 +20,9 @@ struct VolumeProperties {
   bool is_protected = false;
 };
 
-/// Key of World::backings for a place: "zfs:pve1:tank/vm", "vg::san".
-[[nodiscard]] std::string backing_key(const std::string& kind, const std::string& node, const std::string& path);
-
-/// Makes the backings a storage section stands on, on each of its nodes, from the nodes' pools and volume groups and
-/// from the file's `backends`. Answers "" or what is missing.
-[[nodiscard]] std::string attach_storage(World& world, const std::map<std::string, Backing>& backends,
-                                         const StorageDef& storage);
+/// Connects a storage section with the places it stands on. With `nodes` every one of them must have its place, without
+/// it at least one. Answers "" or what is missing.
+[[nodiscard]] std::string attach_storage(World& world, const StorageDef& storage);
 
 /// Creates a volume that exists from the begin. Answers "" or why it cannot be.
 [[nodiscard]] std::string place_volume(World& world, const std::string& storage, const std::string& node,

@@ -8,6 +8,10 @@
 #include "simulator/api/support.h"
 #include "simulator/wire/formats.h"
 #include "simulator/wire/params.h"
+#include "simulator/world/drive.h"
+#include "simulator/world/storage.h"
+#include "simulator/world/text.h"
+#include "simulator/world/vm_config.h"
 
 namespace pvesim {
 namespace {
@@ -18,47 +22,19 @@ using namespace std::chrono_literals;
 constexpr VirtualSpan kPeriod = 10s;
 constexpr VirtualSpan kStale = 5min;
 
-std::int64_t parse_size(std::string_view text) {
-  double value = 0;
-  std::size_t at = 0;
-  double scale = 1;
-  bool fraction = false;
-  for (; at < text.size() && (std::isdigit(static_cast<unsigned char>(text[at])) != 0 || text[at] == '.'); ++at) {
-    if (text[at] == '.') {
-      fraction = true;
-      continue;
-    }
-    value = value * 10 + (text[at] - '0');
-    if (fraction) scale *= 10;
-  }
-  static constexpr std::string_view kUnits = "KMGT";
-  value /= scale;
-  if (at < text.size())
-    if (const auto unit = kUnits.find(text[at]); unit != kUnits.npos)
-      for (std::size_t i = 0; i <= unit; ++i) value *= 1024;
-  return static_cast<std::int64_t>(value);
-}
-
 std::string option(const Section& values, std::string_view key) {
   const auto found = values.find(key);
   return found == values.end() ? std::string{} : found->second;
 }
 
-std::int64_t integer_option(const Section& values, std::string_view key, std::int64_t fallback) {
-  std::string text = option(values, key);
-  if (text.rfind("current=", 0) == 0) text = text.substr(8);
-  return is_integer_text(text) ? std::stoll(text) : fallback;
-}
-
 /// `size=` of the first disk in the boot order; 0 when nothing bootable is a disk.
 std::int64_t boot_disk_size(const Section& values) {
-  std::string order = option(values, "boot");
-  if (order.rfind("order=", 0) != 0) return 0;
-  for (const std::string& key : split_list(order.substr(6))) {
-    const std::string drive = option(values, key);
-    if (drive.empty() || key.rfind("net", 0) == 0 || drive.find("media=cdrom") != std::string::npos) continue;
-    if (const auto at = drive.find(",size="); at != std::string::npos) return parse_size(drive.substr(at + 6));
-    return 0;
+  for (const std::string& slot : boot_order(values)) {
+    const auto found = values.find(slot);
+    if (found == values.end() || !is_drive_name(slot)) continue;
+    const auto drive = parse_drive(slot, found->second);
+    if (!drive || drive->is_cdrom()) continue;
+    return std::max<std::int64_t>(0, parse_size(drive->get("size", "0")));
   }
   return 0;
 }
@@ -96,9 +72,11 @@ void Broadcast::send(const std::string& wanted) {
     host.maxdisk = node.rootfs_size;
     host.uptime = std::max<std::int64_t>(0, (world_.now() - node.booted) / 1s);
     for (const StorageDef& def : world_.storages) {
-      if (!storage_on_node(def, name) || option(def.values, "disable") == "1") continue;
-      if (const auto usage = storage_usage(world_, name, def.id))
-        storages_[{name, def.id}] = {world_.now(), usage->total, usage->used};
+      if (!on_node(def, name) || option(def.values, "disable") == "1") continue;
+      const Backing* backing = backing_of(world_, def, name);
+      if (backing == nullptr || backing->failing) continue;
+      const Space space = space_of(world_, *backing);
+      storages_[{name, def.id}] = {world_.now(), space.total, space.used};
     }
     for (const auto& [vmid, vm] : world_.vms) {
       if (vm.node != name) continue;
@@ -110,9 +88,9 @@ void Broadcast::send(const std::string& wanted) {
       guest.status = vm.running ? vm.running->qmp_status : "stopped";
       guest.is_template = option(values, "template") == "1";
       const std::int64_t cpus =
-          integer_option(values, "vcpus", integer_option(values, "cores", 1) * integer_option(values, "sockets", 1));
+          config_number(values, "vcpus", config_number(values, "cores", 1) * config_number(values, "sockets", 1));
       guest.maxcpu = static_cast<int>(cpus);
-      guest.maxmem = integer_option(values, "memory", 512) << 20;
+      guest.maxmem = memory_mib(values) << 20;
       guest.maxdisk = boot_disk_size(values);
       if (vm.running) {
         guest.cpu = small_load(world_);
@@ -144,31 +122,10 @@ const Broadcast::Host* Broadcast::host(const std::string& node) const {
   return found == hosts_.end() || world_.now() - found->second.sent > kStale ? nullptr : &found->second;
 }
 
-bool storage_on_node(const StorageDef& storage, const std::string& node) {
-  const auto nodes = storage.values.find("nodes");
-  if (nodes == storage.values.end() || nodes->second.empty()) return true;
-  const std::vector<std::string> names = split_list(nodes->second);
-  return std::find(names.begin(), names.end(), node) != names.end();
-}
-
-bool is_shared(const StorageDef& storage) {
-  static constexpr std::array kNetwork = {"nfs", "cifs", "rbd", "cephfs", "iscsi", "iscsidirect", "zfs", "pbs", "esxi"};
-  if (std::find(kNetwork.begin(), kNetwork.end(), storage.type) != kNetwork.end()) return true;
-  return option(storage.values, "shared") == "1";
-}
-
-std::string default_content(const std::string& type) {
-  if (type == "zfspool" || type == "dir" || type == "lvmthin" || type == "btrfs") return "images,rootdir";
-  if (type == "pbs") return "backup";
-  if (type == "cephfs") return "backup,iso,vztmpl";
-  if (type == "esxi") return "import";
-  return "images";
-}
-
 std::string content_text(World& world, const StorageDef& storage) {
-  std::string text = option(storage.values, "content");
-  if (text.empty()) text = default_content(storage.type);
-  json list = split_list(text);
+  json list = split_list(option(storage.values, "content"));
+  if (list.empty())
+    if (const StorageType* type = storage_type(storage.type)) list = type->default_content;
   shuffle(world, list);
   std::string out;
   for (const auto& item : list) out += (out.empty() ? "" : ",") + item.get<std::string>();
@@ -204,7 +161,7 @@ json storage_row(World& world, const Broadcast& broadcast, const StorageDef& sto
               {"type", "storage"},
               {"plugintype", storage.type},
               {"status", "unknown"},
-              {"shared", is_shared(storage) ? 1 : 0},
+              {"shared", shared_storage(storage) ? 1 : 0},
               {"content", content_text(world, storage)}};
   if (const Broadcast::Storage* numbers = broadcast.storage(node, storage.id)) {
     row["maxdisk"] = numbers->total;

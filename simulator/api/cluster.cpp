@@ -8,6 +8,7 @@
 #include "simulator/wire/access.h"
 #include "simulator/wire/formats.h"
 #include "simulator/wire/params.h"
+#include "simulator/world/storage.h"
 
 namespace pvesim {
 namespace {
@@ -226,7 +227,7 @@ json cluster_resources(Call& call) {
       if (!has_privilege(call, "/storage/" + storage.id, "Datastore.Audit")) continue;
       if (const auto off = storage.values.find("disable"); off != storage.values.end() && off->second == "1") continue;
       for (const auto& [name, node] : world.nodes)
-        if (storage_on_node(storage, name)) rows.push_back(storage_row(world, *call.broadcast, storage, name));
+        if (on_node(storage, name)) rows.push_back(storage_row(world, *call.broadcast, storage, name));
     }
     shuffle(world, rows);
     for (json& row : rows) out.push_back(std::move(row));

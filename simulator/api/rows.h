@@ -17,19 +17,7 @@ namespace pvesim {
 /// {version, release, repoid} of one node.
 [[nodiscard]] nlohmann::json version_json(const Node& node);
 
-/// What a storage reports on one node. Empty optional: not active there. Implemented by the storage side.
-struct StorageUsage {
-  std::int64_t total = 0, used = 0, available = 0;
-};
-[[nodiscard]] std::optional<StorageUsage> storage_usage(World& world, const std::string& node, const std::string& id);
-
-/// Whether storage.cfg allows the storage on this node.
-[[nodiscard]] bool storage_on_node(const StorageDef& storage, const std::string& node);
 /// The content string as PVE prints it: a set, so in any order.
 [[nodiscard]] std::string content_text(World& world, const StorageDef& storage);
-/// Fact: what a storage type offers when storage.cfg has no `content`.
-[[nodiscard]] std::string default_content(const std::string& type);
-/// Fact: network storages are shared whatever the file says; dir, lvm and btrfs only by declaration.
-[[nodiscard]] bool is_shared(const StorageDef& storage);
 
 }  // namespace pvesim

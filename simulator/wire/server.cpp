@@ -5,6 +5,7 @@
 #include <atomic>
 #include <ctime>
 #include <future>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -210,7 +211,7 @@ class Server::Core::Connection : public std::enable_shared_from_this<Connection>
   void read_header() {
     parser_.emplace();
     parser_->header_limit(kHeaderLimit);
-    parser_->body_limit(boost::none);
+    parser_->body_limit(std::numeric_limits<std::uint64_t>::max());  // PVE's own limit is checked by hand
     expire();
     const auto done = [self = shared_from_this()](error_code error, std::size_t) { self->on_header(error); };
     if (ssl_)

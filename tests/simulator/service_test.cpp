@@ -394,6 +394,7 @@ TEST_F(ServiceTest, TasksBelongToTheirOwner) {
   simulator_->inspect([&](World& world) {
     upid = world.finished_task("n1", "qmstart", "100", "root@pam!ci", {"first", "second"}, "OK");
   });
+  ASSERT_TRUE(simulator_->settle());
   const json status = data(send("GET", "/nodes/n1/tasks/" + upid + "/status"));
   EXPECT_EQ(status["status"], "stopped");
   EXPECT_EQ(status["exitstatus"], "OK");
