@@ -89,6 +89,9 @@ TEST(IncludeRules, ALibraryStaysInTheFolderThatOwnsItAndOutOfHeaders) {
               ElementsAre("providers/pve/a.h:1: no third-party header in a header: curl/curl.h"));
   EXPECT_THAT(violations("providers/pve/a.cpp", "#include <curl/curl.h>\n"), IsEmpty());
   EXPECT_THAT(violations("providers/pve/a.h", "#include <nlohmann/json_fwd.hpp>\n"), IsEmpty());
+  EXPECT_THAT(violations("simulator/yaml_reader.h", "#include <yaml-cpp/yaml.h>\n"), IsEmpty());
+  EXPECT_THAT(violations("simulator/simulator.h", "#include <yaml-cpp/yaml.h>\n"),
+              ElementsAre("simulator/simulator.h:1: no third-party header in a header: yaml-cpp/yaml.h"));
 }
 
 TEST(IncludeRules, PureFoldersHaveNoThreadsFilesRandomNumbersOrClocks) {
