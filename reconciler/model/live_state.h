@@ -24,6 +24,11 @@ struct LiveOption {
   std::optional<std::string> pending = {};
   bool pending_delete = false;
   friend bool operator==(const LiveOption&, const LiveOption&) = default;
+  [[nodiscard]] bool has_pending() const { return pending_delete || pending.has_value(); }
+  /// The text PVE will use at the next start, or null when the option will be absent.
+  [[nodiscard]] const std::string* configured() const {
+    return pending_delete ? nullptr : pending ? &*pending : has_current ? &current : nullptr;
+  }
 };
 
 /// One drive slot of a live guest.
@@ -32,6 +37,11 @@ struct LiveDrive {
   std::optional<Drive> current = {};         // absent: only pending
   std::optional<Drive> pending = {};
   bool pending_delete = false;
+  [[nodiscard]] bool has_pending() const { return pending_delete || pending.has_value(); }
+  /// What the slot will hold at the next start, or null.
+  [[nodiscard]] const Drive* configured() const {
+    return pending_delete ? nullptr : pending ? &*pending : current ? &*current : nullptr;
+  }
 };
 
 enum class PowerState : std::uint8_t { kUnknown, kStopped, kRunning, kPaused };
@@ -46,6 +56,7 @@ struct LiveVm {
   std::string node = {};
   PowerState power = PowerState::kUnknown;
   bool is_template = false;
+  bool is_container = false;            // holds the number, but is no VM
   bool readable = true;                 // false: its node is offline or we lack VM.Audit; `problem` says which
   std::string problem = {};
   std::string digest = {};              // of the guest's file; guards every write
@@ -56,6 +67,9 @@ struct LiveVm {
   std::vector<LiveDrive> drives = {};   // sorted by slot, unusedN included, cdrom and cloud-init included
   std::vector<LiveSnapshot> snapshots = {};
   bool snapshots_known = false;         // snapshots are asked for only where a plan needs them
+  [[nodiscard]] const LiveDrive* drive(DriveSlot slot) const;
+  /// Fact: the main section's `parent` names the snapshot the guest descends from, so it tells of snapshots without a list.
+  [[nodiscard]] bool has_snapshots() const { return snapshots_known ? !snapshots.empty() : options.contains("parent"); }
 };
 
 struct LiveVolume {
