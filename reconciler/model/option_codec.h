@@ -17,6 +17,10 @@ namespace pvr {
 /// The text PVE takes (and prints) for the value; parse_option(print_option(x)) == x. Absent is "".
 [[nodiscard]] std::string print_option(const Setting& setting, const OptionValue& value);
 
+/// The same for what a cluster reports: never fails. Keys and enum values PVE added later than our table are kept as they are; a text
+/// that cannot be read at all becomes a string value, which equals no legal desired value.
+[[nodiscard]] OptionValue decode_option(const Setting& setting, std::string_view text);
+
 /// "K M G T" sizes inside drive strings, 1024-based, printed with the largest exact unit as PVE does.
 [[nodiscard]] std::optional<ByteSize> parse_disk_size(std::string_view text);
 [[nodiscard]] std::string print_disk_size(ByteSize size);

@@ -17,7 +17,9 @@ enum class Home : std::uint8_t {
   kDiskPlace,     // decided by where the volume lies: storage, size, slot, format
   kZvolProperty,  // volblocksize, refreservation (provisioning), compression, sync, logbias, primarycache
   kStorageOption, // key of a storage.cfg section
-  kFact           // stated for the policy, never written: purpose, disposable, media
+  kFact,          // stated for the policy, never written: purpose, disposable, media
+  kHa,            // key of an HA resource: state, max_restart, …
+  kReplication    // key of a replication job: schedule, rate, …
 };
 
 enum class ValueKind : std::uint8_t {
@@ -49,7 +51,7 @@ struct Setting {
   std::string_view values = {};       // kEnum: "none|writethrough|…"
   std::string_view default_text = {}; // what PVE assumes when absent, in PVE's text; empty: nothing / differs
   std::string_view default_key = {};  // kProperties: key that may be left out
-  std::string_view properties = {};   // kProperties: allowed keys, "model!|bridge|tag:int|firewall:bool|…"; see settings.cpp
+  std::string_view properties = {};   // kProperties: allowed keys, "model!|bridge|tag:int|firewall:bool=0|old>new|…"; see settings.cpp
   TakesEffect effect = TakesEffect::kAtRestart;
   std::string_view hotplug = {};      // kHotplug: class word: network disk usb cpu memory
   std::string_view buses = {};        // kDriveOption: "scsi virtio sata ide"
