@@ -20,8 +20,8 @@ struct Note {
   SourceSpan span = {};
 };
 
-/// One thing to say about the document or the plan. `code` is dotted words and never reused; `summary` is constant text;
-/// `detail` names names and says what to write instead.
+/// One thing to say about the document or the plan. `code` is dotted words and never reused; `summary` is constant
+/// text; `detail` names names and says what to write instead.
 struct Diagnostic {
   Severity severity = Severity::kError;
   std::string code = {};

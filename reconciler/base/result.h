@@ -10,22 +10,22 @@ namespace pvr {
 
 /// What went wrong outside, as far as the caller may act on it.
 enum class ErrorKind : std::uint8_t {
-  kUnreachable,    // no endpoint answered, name not found, refused
-  kTls,            // certificate or fingerprint does not fit
-  kUnauthorized,   // 401
-  kForbidden,      // 403: the text names path and privilege
-  kRejected,       // 400 and "no such thing": repeating cannot help
-  kConflict,       // digest changed under us
-  kLocked,         // a lock of PVE: waiting can help
-  kNoQuorum,       // writes refused until quorum returns
-  kNotFound,       // the guest, volume, storage or task does not exist (PVE says so by text)
-  kTimeout,        // no answer in time, 596 and friends
-  kTaskFailed,     // the task ended with an error text
-  kServer,         // a 500 that fits no other kind: re-read before deciding
-  kMalformed,      // the answer was not what the schema says
-  kInterrupted,    // the user asked to stop
-  kLeaseLost,      // another writer holds the lease
-  kBroken,         // a bug of ours or an impossible state: "This is a bug in pvereconcile."
+  kUnreachable,   // no endpoint answered, name not found, refused
+  kTls,           // certificate or fingerprint does not fit
+  kUnauthorized,  // 401
+  kForbidden,     // 403: the text names path and privilege
+  kRejected,      // 400 and "no such thing": repeating cannot help
+  kConflict,      // digest changed under us
+  kLocked,        // a lock of PVE: waiting can help
+  kNoQuorum,      // writes refused until quorum returns
+  kNotFound,      // the guest, volume, storage or task does not exist (PVE says so by text)
+  kTimeout,       // no answer in time, 596 and friends
+  kTaskFailed,    // the task ended with an error text
+  kServer,        // a 500 that fits no other kind: re-read before deciding
+  kMalformed,     // the answer was not what the schema says
+  kInterrupted,   // the user asked to stop
+  kLeaseLost,     // another writer holds the lease
+  kBroken,        // a bug of ours or an impossible state: "This is a bug in pvereconcile."
 };
 
 /// Whether the other side may have acted.

@@ -29,6 +29,8 @@ class SourceSet {
  public:
   SourceSet();
   std::uint32_t add(std::string name, std::string text);
+  /// Gives file `index` its text; the loader does so for file 0, whose place is taken from the start.
+  void set_text(std::uint32_t index, std::string text);
   [[nodiscard]] const SourceFile& file(std::uint32_t index) const { return files_[index]; }
   [[nodiscard]] std::size_t size() const { return files_.size(); }
   /// The text of one line without its end; empty when there is none.
@@ -38,7 +40,7 @@ class SourceSet {
 
  private:
   std::vector<SourceFile> files_;
-  mutable std::vector<std::vector<std::uint32_t>> line_starts_;
+  std::vector<std::vector<std::uint32_t>> line_starts_;
 };
 
 template <class T>

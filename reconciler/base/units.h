@@ -38,15 +38,17 @@ constexpr ByteSize operator""_GiB(unsigned long long n) { return {n << 30U}; }
 constexpr ByteSize operator""_TiB(unsigned long long n) { return {n << 40U}; }
 // NOLINTEND(google-runtime-int)
 
-/// "64GiB", "1.5TiB", "528KiB", "100B": the largest unit that is exact, else three significant digits when `exact` is off.
+/// "64GiB", "1.5TiB", "528KiB", "100B": the largest unit in which the size is a whole number or a half. Always exact,
+/// and read back by parse_size to the same size.
 [[nodiscard]] std::string to_text(ByteSize size);
-/// For people: "1.49 TiB", "256 GiB"; never more than three significant digits behind the unit change.
+/// For people: "1.49 TiB", "256 GiB": rounded to three significant digits, without trailing zeros.
 [[nodiscard]] std::string to_human(ByteSize size);
+/// "100 MiB/s"; zero is "no limit".
 [[nodiscard]] std::string to_human(ByteRate rate);
 
 /// Reads a size as the fleet language writes it: a number, optionally with a fraction, and a unit that is required.
-/// Binary units K KiB M MiB G GiB T TiB k m g t (1024-based, as PVE and ZFS mean them) and B; KB MB GB TB are refused because nobody
-/// agrees what they mean. Nothing on any other text, on overflow, and on a fraction of a byte.
+/// Binary units K KiB M MiB G GiB T TiB k m g t (1024-based, as PVE and ZFS mean them) and B; KB MB GB TB are refused
+/// because nobody agrees what they mean. Nothing on any other text, on overflow, and on a fraction of a byte.
 [[nodiscard]] std::optional<ByteSize> parse_size(std::string_view text);
 
 }  // namespace pvr
