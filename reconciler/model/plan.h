@@ -42,15 +42,15 @@ struct PlannedChange {
 
 // A VolumeId with an empty name means that an earlier operation of the plan makes the volume, so its name is not known yet: the slot says which.
 // Parameters of the procedures. Texts are PVE's own (option name → text), ready for the wire.
-struct CreateStorage { std::string id = {}; std::string type = {}; FlatMap<std::string> properties = {}; };
-struct UpdateStorage { std::string id = {}; FlatMap<std::string> set = {}; std::vector<std::string> unset = {}; };
+struct CreateStorage { std::string id = {}; std::string type = {}; FlatMap<std::string> properties = {}; std::vector<std::string> withheld = {}; };
+struct UpdateStorage { std::string id = {}; FlatMap<std::string> set = {}; std::vector<std::string> unset = {}; std::vector<std::string> withheld = {}; };
 struct CreatePool { std::string id = {}; std::string comment = {}; };
 struct AddToPool { std::string id = {}; Vmid vmid = {}; };
 /// Creates the guest with all options; disks are created by it, too: `disks` in key order ("scsi0" → allocation syntax).
 struct CreateVm { std::string node = {}; Vmid vmid = {}; FlatMap<std::string> options = {}; FlatMap<std::string> disks = {}; std::string pool = {}; std::string uuid = {}; std::vector<std::string> withheld = {}; };
 struct CloneVm { std::string source_node = {}; Vmid source = {}; Vmid vmid = {}; std::string name = {}; bool full = true; std::string storage = {}; std::string target_node = {}; std::string pool = {}; };
 /// Sets and deletes guest options that are not drives. `live_only`: the request holds only options that take effect at once.
-/// `withheld` (here and in CreateVm): write-only keys whose values a plan file does not hold; whoever runs a plan read from a file fills them in `set` or leaves them alone.
+/// `withheld` (here, in CreateVm and for storages): write-only keys whose values a plan file does not hold; whoever runs a plan read from a file fills them in `set` or leaves them alone.
 struct SetVmOptions { Vmid vmid = {}; FlatMap<std::string> set = {}; std::vector<std::string> unset = {}; std::vector<std::string> withheld = {}; };
 /// Changes options of one drive; the executor reads the drive string again, changes exactly these keys and keeps the rest verbatim. An empty text removes the key.
 struct SetDriveOptions { Vmid vmid = {}; DriveSlot slot = {}; VolumeId volume = {}; FlatMap<std::string> set = {}; };

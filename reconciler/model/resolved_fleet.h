@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "reconciler/base/diagnostic.h"
 #include "reconciler/base/flat_map.h"
 #include "reconciler/base/source_span.h"
 #include "reconciler/base/units.h"
