@@ -2,9 +2,7 @@
 #include <openssl/evp.h>
 
 #include <array>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <type_traits>
 
 #include "reconciler/model/plan.h"
@@ -168,12 +166,30 @@ Enum enum_from(const std::array<const char*, N>& names, const std::string& text)
   throw std::runtime_error(fmt::format("\"{}\" is not a word of this format", text));
 }
 
-// Findings keep their rule ids as views of static text; ids read from a file are kept here for the life of the program.
-std::string_view interned(const std::string& text) {
-  static std::mutex mutex;
-  static std::set<std::string> texts;
-  const std::scoped_lock lock(mutex);
-  return *texts.insert(text).first;
+// A finding holds its rule id as a view of static text, so the ids a file may name are spelled out here: "A0" … "Z99".
+struct RuleIds {
+  std::array<std::array<char, 3>, 26 * 100> texts = {};
+  constexpr RuleIds() {
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const std::size_t number = i % 100;
+      auto& text = texts[i];
+      text[0] = static_cast<char>('A' + i / 100);
+      text[1] = static_cast<char>('0' + (number < 10 ? number : number / 10));
+      text[2] = static_cast<char>('0' + number % 10);
+    }
+  }
+};
+constexpr RuleIds kRuleIds;
+
+std::string_view rule_id(std::string_view text) {
+  if (text.empty()) return {};
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  const bool fits = (text.size() == 2 || (text.size() == 3 && text[1] != '0' && digit(text[2]))) && text[0] >= 'A' &&
+                    text[0] <= 'Z' && digit(text[1]);
+  if (!fits) throw std::runtime_error(fmt::format("\"{}\" is not a rule id", text));
+  std::size_t number = static_cast<std::size_t>(text[1] - '0');
+  if (text.size() == 3) number = number * 10 + static_cast<std::size_t>(text[2] - '0');
+  return {kRuleIds.texts[static_cast<std::size_t>(text[0] - 'A') * 100 + number].data(), text.size()};
 }
 
 template <class T>
@@ -248,7 +264,7 @@ struct Reader {
     } else if constexpr (std::is_same_v<T, std::string> || std::is_arithmetic_v<T>) {
       json.get_to(value);
     } else if constexpr (std::is_same_v<T, std::string_view>) {
-      value = interned(json.get<std::string>());
+      value = rule_id(json.get<std::string>());
     } else if constexpr (std::is_same_v<T, ByteSize>) {
       json.get_to(value.bytes);
     } else if constexpr (std::is_same_v<T, ByteRate>) {
