@@ -40,6 +40,9 @@ struct Facts {
   std::map<std::uint32_t, std::string> vm_node = {};       // where a guest lives now
   std::map<std::uint32_t, bool> vm_ha = {};                // HA-managed now
   std::map<std::uint32_t, std::map<std::string, std::string>> disk_format = {};  // vmid → slot → live image format
+  std::map<std::uint32_t, std::map<std::string, std::string>> disk_storage = {}; // vmid → slot → storage id it lies on now
+  std::map<std::uint32_t, std::string> vm_cpu = {};        // configured CPU type of a guest ("host", "x86-64-v3")
+  std::map<std::string, std::string, std::less<>> node_cpu = {};  // node → highest baseline model it can run ("x86-64-v3"); absent: unknown
 };
 
 /// Pure. Prefers the live state; takes the document's word where the API cannot tell; document storages that do not exist yet count, too.

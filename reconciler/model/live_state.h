@@ -120,6 +120,7 @@ struct LiveNode {
   std::string problem = {};
   std::string version = {};                             // "9.2.4"; empty: unknown
   std::string cpu_model = {};
+  std::string cpu_flags = {};                           // as /proc/cpuinfo prints them, blanks between; empty: unknown
   ByteSize memory = {};
   std::vector<LivePoolLayout> zpools = {};
 };

@@ -71,6 +71,7 @@ struct DiskFacts {
   int zfs_major = 0;
   int zfs_minor = 0;
   int ashift = 12;
+  bool single_controller = true;      // scsihw is virtio-scsi-single
 };
 
 struct ResolvedDisk {
