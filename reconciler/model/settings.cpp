@@ -15,7 +15,7 @@ using enum TakesEffect;
 // Facts: the option tables of the VM configuration, drive strings and storage.cfg of PVE 9; the hotplug matrix of qemu-server.
 //
 // Grammar of `properties`: entries separated by '|', each
-//   NAME[!][:TYPE][=DEFAULT]    '!' required; TYPE: bool, int, num, mac, pci, flags, or words "(a,b,c)"; without: any text
+//   NAME[!][:TYPE][=DEFAULT]    '!' required; TYPE: bool, int, num, mac, pci, flags, lower, or words "(a,b,c)"; without: any text
 //   OLD>NEW                     an alias
 // A pair that only states the default of its key means the same as leaving it out.
 
@@ -91,7 +91,7 @@ constexpr auto kVmOptions = std::to_array<Setting>({
     {.name = "acpi", .kind = kBool, .default_text = "1", .privilege = "VM.Config.HWType", .help = "ACPI."},
     {.name = "kvm", .kind = kBool, .default_text = "1", .privilege = "VM.Config.HWType", .help = "Hardware virtualisation."},
     {.name = "smbios1", .kind = kProperties,
-     .properties = "uuid|base64:bool=0|family|manufacturer|product|serial|sku|version", .privilege = "VM.Config.HWType",
+     .properties = "uuid:lower|base64:bool=0|family|manufacturer|product|serial|sku|version", .privilege = "VM.Config.HWType",
      .server_written = true, .help = "SMBIOS type 1 fields; PVE makes a uuid at creation."},
     {.name = "vmgenid", .kind = kString, .privilege = "VM.Config.HWType", .root_only = true, .server_written = true,
      .help = "Generation id; PVE makes one at creation."},
@@ -174,7 +174,7 @@ constexpr auto kVmOptions = std::to_array<Setting>({
     {.name = "template", .kind = kBool, .default_text = "0", .effect = kFixed, .privilege = "VM.Config.Options",
      .help = "The guest is a template."},
     {.name = "agent", .kind = kProperties, .default_text = "0", .default_key = "enabled",
-     .properties = "enabled:bool|freeze-fs:bool=1|freeze-fs-on-backup>freeze-fs|guest-fsfreeze>freeze-fs|"
+     .properties = "enabled!:bool|freeze-fs:bool=1|freeze-fs-on-backup>freeze-fs|guest-fsfreeze>freeze-fs|"
                    "fstrim_cloned_disks:bool=0|type:(virtio,isa)=virtio",
      .privilege = "VM.Config.Options", .help = "QEMU guest agent."},
     {.name = "hotplug", .kind = kSet, .values = "network|disk|cpu|memory|usb|cloudinit",
