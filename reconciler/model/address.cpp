@@ -6,10 +6,12 @@
 namespace pvr {
 namespace {
 
-constexpr std::array kWords = {
-    std::pair{AddressKind::kCluster, std::string_view("cluster")}, std::pair{AddressKind::kStorage, std::string_view("storage")},
-    std::pair{AddressKind::kPool, std::string_view("pool")},       std::pair{AddressKind::kVm, std::string_view("vm")},
-    std::pair{AddressKind::kHa, std::string_view("ha")},           std::pair{AddressKind::kReplication, std::string_view("replication")}};
+constexpr std::array kWords = {std::pair{AddressKind::kCluster, std::string_view("cluster")},
+                               std::pair{AddressKind::kStorage, std::string_view("storage")},
+                               std::pair{AddressKind::kPool, std::string_view("pool")},
+                               std::pair{AddressKind::kVm, std::string_view("vm")},
+                               std::pair{AddressKind::kHa, std::string_view("ha")},
+                               std::pair{AddressKind::kReplication, std::string_view("replication")}};
 
 std::string_view word(AddressKind kind) {
   for (const auto& [known, text] : kWords) {

@@ -19,9 +19,9 @@ struct BusRow {
   unsigned last = 0;
 };
 // Fact: the drive keys of a guest configuration and how many there are of each.
-constexpr std::array kBuses = {BusRow{Bus::kScsi, "scsi", 30},   BusRow{Bus::kVirtio, "virtio", 15},
-                               BusRow{Bus::kSata, "sata", 5},    BusRow{Bus::kIde, "ide", 3},
-                               BusRow{Bus::kEfi, "efidisk", 0},  BusRow{Bus::kTpm, "tpmstate", 0},
+constexpr std::array kBuses = {BusRow{Bus::kScsi, "scsi", 30},     BusRow{Bus::kVirtio, "virtio", 15},
+                               BusRow{Bus::kSata, "sata", 5},      BusRow{Bus::kIde, "ide", 3},
+                               BusRow{Bus::kEfi, "efidisk", 0},    BusRow{Bus::kTpm, "tpmstate", 0},
                                BusRow{Bus::kUnused, "unused", 255}};
 
 constexpr std::array<std::string_view, 5> kCacheModes = {"none", "writethrough", "writeback", "unsafe", "directsync"};

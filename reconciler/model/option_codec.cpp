@@ -100,24 +100,25 @@ std::optional<std::string> read_mac(std::string_view text) {
 }
 
 /// PVE reads "01:00.0" and "0000:01:00.0" alike; several functions are joined with ';'.
-std::string read_pci(std::string_view text) {
-  std::string out;
-  split(lowered(text), ";", [&](std::string_view part) {
-    if (part.size() > 7 && part.starts_with("0000:") && std::ranges::count(part, ':') == 2) part.remove_prefix(5);
-    if (!out.empty()) out += ';';
-    out += part;
-  });
-  return out;
+std::optional<std::string> read_pci(std::string_view text) {
+  StringList functions = words_of(lowered(text), ";");
+  for (std::string& function : functions) {
+    if (function.starts_with("0000:") && std::ranges::count(function, ':') == 2) function.erase(0, 5);
+  }
+  if (functions.empty()) return std::nullopt;
+  return fmt::format("{}", fmt::join(functions, ";"));
 }
 
-std::string sorted_flags(std::string_view text) {
+std::optional<std::string> sorted_flags(std::string_view text) {
   StringList flags = words_of(text, ";");
+  if (flags.empty()) return std::nullopt;
   std::ranges::sort(flags);
   flags.erase(std::ranges::unique(flags).begin(), flags.end());
   return fmt::format("{}", fmt::join(flags, ";"));
 }
 
-// --- property strings -------------------------------------------------------------------------------------------------------
+// --- property strings
+// -------------------------------------------------------------------------------------------------------
 
 /// One entry of Setting::properties.
 struct PropertyRow {
@@ -196,6 +197,7 @@ Result<OptionValue> parse_properties(const Setting& setting, std::string_view te
     const std::size_t equals = part.find('=');
     std::string_view key = equals == std::string_view::npos ? setting.default_key : part.substr(0, equals);
     std::string_view value = equals == std::string_view::npos ? part : part.substr(equals + 1);
+    value = trimmed(value);
     if (key.empty()) return void(problem = fmt::format("\"{}\" has no key", part));
     if (value.empty()) return void(problem = fmt::format("\"{}\" has no value", key));
     if (equals != std::string_view::npos && is_model_word(setting, key)) {
@@ -236,7 +238,9 @@ Result<OptionValue> parse_properties(const Setting& setting, std::string_view te
 std::string print_properties(const Setting& setting, const PropertyString& value) {
   StringList parts;
   const std::string* first = setting.default_key.empty() ? nullptr : value.find(setting.default_key);
-  const std::string* address = setting.name == "net" && first != nullptr ? value.find("macaddr") : nullptr;
+  if (first != nullptr && first->find('=') != std::string::npos) first = nullptr;  // would read back as a key
+  const bool as_model = first != nullptr && is_model_word(setting, *first);
+  const std::string* address = as_model ? value.find("macaddr") : nullptr;
   if (first != nullptr) parts.push_back(address != nullptr ? *first + "=" + *address : *first);
   for (const auto& [key, text] : value.pairs) {
     if ((first != nullptr && key == setting.default_key) || (address != nullptr && key == "macaddr")) continue;
@@ -245,10 +249,22 @@ std::string print_properties(const Setting& setting, const PropertyString& value
   return fmt::format("{}", fmt::join(parts, ","));
 }
 
-// --- single settings with a form of their own --------------------------------------------------------------------------------
+// --- single settings with a form of their own
+// --------------------------------------------------------------------------------
 
 enum class Form : std::uint8_t {
-  kPlain, kMemory, kBoot, kTags, kHotplug, kSshKeys, kEscaped, kDescription, kDrive, kBlocksize, kWords, kYesOrPath
+  kPlain,
+  kMemory,
+  kBoot,
+  kTags,
+  kHotplug,
+  kSshKeys,
+  kEscaped,
+  kDescription,
+  kDrive,
+  kBlocksize,
+  kWords,
+  kYesOrPath
 };
 
 Form form_of(const Setting& setting) {
@@ -264,22 +280,23 @@ Form form_of(const Setting& setting) {
       if (is("nameserver")) return Form::kWords;
       if (is("scsi", "virtio", "sata", "ide", "cdrom", "efidisk0", "tpmstate0", "unused")) return Form::kDrive;
       return Form::kPlain;
-    case Home::kDriveOption: return is("serial", "model") ? Form::kEscaped : Form::kPlain;
-    case Home::kZvolProperty: return is("volblocksize") ? Form::kBlocksize : Form::kPlain;
+    case Home::kDriveOption:
+      return is("serial", "model") ? Form::kEscaped : Form::kPlain;
+    case Home::kZvolProperty:
+      return is("volblocksize") ? Form::kBlocksize : Form::kPlain;
     case Home::kStorageOption:
       if (is("blocksize")) return Form::kBlocksize;
       return is("is_mountpoint") ? Form::kYesOrPath : Form::kPlain;
     case Home::kDiskPlace:
     case Home::kFact:
     case Home::kHa:
-    case Home::kReplication: return Form::kPlain;
+    case Home::kReplication:
+      return Form::kPlain;
   }
   return Form::kPlain;
 }
 
-OptionValue list_or_absent(StringList list) {
-  return list.empty() ? OptionValue{} : OptionValue(std::move(list));
-}
+OptionValue list_or_absent(StringList list) { return list.empty() ? OptionValue{} : OptionValue(std::move(list)); }
 
 OptionValue string_or_absent(std::string text) { return text.empty() ? OptionValue{} : OptionValue(std::move(text)); }
 
@@ -314,6 +331,8 @@ Result<OptionValue> parse_hotplug(const Setting& setting, std::string_view text,
       return illegal(setting, fmt::format("\"{}\" is none of {}", name, setting.values));
     }
   }
+  // "0" and "1" only mean something alone; in company they name no class.
+  std::erase_if(classes, [](const std::string& name) { return name == "0" || name == "1"; });
   return as_set(std::move(classes));
 }
 
@@ -340,18 +359,24 @@ std::string print_blocksize(ByteSize size) {
 
 Result<OptionValue> parse_special(Form form, const Setting& setting, std::string_view text, Reading reading) {
   switch (form) {
-    case Form::kBoot: return parse_boot(setting, text, reading);
-    case Form::kHotplug: return parse_hotplug(setting, text, reading);
-    case Form::kDrive: return parse_drive_option(setting, text, reading);
-    case Form::kTags: return as_set(words_of(lowered(text), ",; \t\n"));
-    case Form::kWords: return list_or_absent(words_of(text, " ,;\t\n"));
+    case Form::kBoot:
+      return parse_boot(setting, text, reading);
+    case Form::kHotplug:
+      return parse_hotplug(setting, text, reading);
+    case Form::kDrive:
+      return parse_drive_option(setting, text, reading);
+    case Form::kTags:
+      return as_set(words_of(lowered(text), ",; \t\n"));
+    case Form::kWords:
+      return list_or_absent(words_of(text, " ,;\t\n"));
     case Form::kSshKeys: {
       // Blank lines and the end of the last line mean nothing.
       const std::string plain = percent_decode(text);
       StringList lines = words_of(plain, "\n\r");
       return string_or_absent(fmt::format("{}", fmt::join(lines, "\n")));
     }
-    case Form::kEscaped: return string_or_absent(percent_decode(text));
+    case Form::kEscaped:
+      return string_or_absent(percent_decode(text));
     case Form::kDescription: {
       std::string_view kept = text;
       while (!kept.empty() && is_space(kept.back())) kept.remove_suffix(1);
@@ -363,7 +388,8 @@ Result<OptionValue> parse_special(Form form, const Setting& setting, std::string
     }
     case Form::kPlain:
     case Form::kMemory:
-    case Form::kBlocksize: break;
+    case Form::kBlocksize:
+      break;
   }
   return illegal(setting, "has no form of its own");
 }
@@ -414,7 +440,8 @@ Result<OptionValue> parse_plain(const Setting& setting, std::string_view text, R
         return illegal(setting, "holds a control character");
       }
       return OptionValue(std::string(text));
-    case ValueKind::kList: return list_or_absent(words_of(text, ",; "));
+    case ValueKind::kList:
+      return list_or_absent(words_of(text, ",; "));
     case ValueKind::kSet: {
       StringList list = words_of(text, ",; \t\n");
       for (const std::string& word : list) {
@@ -424,7 +451,8 @@ Result<OptionValue> parse_plain(const Setting& setting, std::string_view text, R
       }
       return as_set(std::move(list));
     }
-    case ValueKind::kProperties: return parse_properties(setting, text, reading);
+    case ValueKind::kProperties:
+      return parse_properties(setting, text, reading);
   }
   return illegal(setting, "is of no known kind");
 }
@@ -442,10 +470,14 @@ std::string print_list(const Setting& setting, const StringList& list) {
     case Form::kBoot:
       if (list.size() == 1 && list.front().starts_with("legacy=")) return list.front();
       return fmt::format("order={}", fmt::join(list, ";"));
-    case Form::kTags: return fmt::format("{}", fmt::join(list, ";"));
-    case Form::kHotplug: return list.empty() ? "0" : fmt::format("{}", fmt::join(list, ","));
-    case Form::kWords: return fmt::format("{}", fmt::join(list, " "));
-    default: return fmt::format("{}", fmt::join(list, ","));
+    case Form::kTags:
+      return fmt::format("{}", fmt::join(list, ";"));
+    case Form::kHotplug:
+      return list.empty() ? "0" : fmt::format("{}", fmt::join(list, ","));
+    case Form::kWords:
+      return fmt::format("{}", fmt::join(list, " "));
+    default:
+      return fmt::format("{}", fmt::join(list, ","));
   }
 }
 
@@ -498,8 +530,8 @@ std::string percent_encode(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
-                       c == '.' || c == '~';
+    const bool plain =
+        is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.' || c == '~';
     if (plain) {
       out += c;
     } else {

@@ -12,11 +12,12 @@ using enum Home;
 using enum ValueKind;
 using enum TakesEffect;
 
-// Facts: the option tables of the VM configuration, drive strings and storage.cfg of PVE 9; the hotplug matrix of qemu-server.
+// Facts: the option tables of the VM configuration, drive strings and storage.cfg of PVE 9; the hotplug matrix of
+// qemu-server.
 //
 // Grammar of `properties`: entries separated by '|', each
-//   NAME[!][:TYPE][=DEFAULT]    '!' required; TYPE: bool, int, num, mac, pci, flags, lower, or words "(a,b,c)"; without: any text
-//   OLD>NEW                     an alias
+//   NAME[!][:TYPE][=DEFAULT]    '!' required; TYPE: bool, int, num, mac, pci, flags, lower, or words "(a,b,c)";
+//   without: any text OLD>NEW                     an alias
 // A pair that only states the default of its key means the same as leaving it out.
 
 constexpr std::string_view kThrottleHelp = "Limit of this disk; applied to the running guest.";
@@ -43,7 +44,9 @@ constexpr std::string_view kOstypes = "other|wxp|w2k|w2k3|w2k8|wvista|win7|win8|
 constexpr std::string_view kKeyboards =
     "de|de-ch|da|en-gb|en-us|es|fi|fr|fr-be|fr-ca|fr-ch|hu|is|it|ja|lt|mk|nl|no|pl|pt|pt-br|sv|sl|tr";
 
-// Sorted below, so the order here is only for readers.
+// Sorted below, so the order here is only for readers. One row per entry, as a table: the formatter would give every
+// field its line.
+// clang-format off
 constexpr auto kVmOptions = std::to_array<Setting>({
     // CPU
     {.name = "cores", .kind = kInteger, .default_text = "1", .privilege = "VM.Config.CPU", .minimum = 1, .maximum = 8192,
@@ -460,6 +463,8 @@ constexpr auto kStorageOptions = std::to_array<Setting>({
     storage_key("fs-name", {.types = "cephfs", .help = "File system name."}),
     storage_key("fuse", {.kind = kBool, .types = "cephfs", .default_text = "0", .help = "Mount through FUSE."}),
 });
+
+// clang-format on
 
 // A plain key sorts before the numbered family of the same name (numa, numa0…).
 constexpr auto order(const Setting& row) { return std::make_tuple(row.home, row.name, row.count); }
