@@ -122,7 +122,7 @@ ReplayWorld world_of(const std::string& transcript) {
       {"41-locks-concurrency", {second_machine({kVm100Before, kVm102Locked, kVm120Running}), {}}},
       {"43-destroy", {second_machine({kVm100Moved, kVm102, kVm120Diskless}), {}}},
       {"50-auth-permissions", {second_machine({kVm100Moved}), {}}},
-      {"51-tickets", {second_machine({kVm100Moved}), {}}},
+      {"51-tickets", {second_machine({kVm100Moved}), {"50-auth-permissions"}}},
       {"52-pools", {second_machine({kVm100Moved, kVm102, kVm120Diskless, kVm140}), {}}},
       {"60-storage-in-use", {second_machine({kVm100Detached, kVm102, kVm120Diskless, kVm140}), {}}},
   };
@@ -146,8 +146,6 @@ const std::vector<Exclusion>& exclusions() {
       {"*", "*", "/nodes/pve/disks/wipedisk", -1, "partition tables are not simulated"},
       {"*", "*", "/nodes/pve/scan/*", -1, "scanning hosts for storage is not simulated"},
       {"*", "*", "/nodes/pve/hardware/pci", -1, "devices of an emulator"},
-      {"*", "*", "/cluster/mapping/dir", -1, "directory mappings are not simulated"},
-      {"*", "*", "/cluster/backup", -1, "backup schedules are not simulated"},
       {"*", "*", "/nodes/pve/tasks/*:zfscreate:*", -1, "tasks of calls that are excluded"},
       {"*", "*", "/nodes/pve/tasks/*:lvmcreate:*", -1, "tasks of calls that are excluded"},
       {"*", "*", "/nodes/pve/tasks/*:lvmthincreate:*", -1, "tasks of calls that are excluded"},

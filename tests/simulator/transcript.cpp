@@ -43,7 +43,7 @@ const std::map<std::string, std::string>& numeric_classes() {
          {"cpu", "mem", "memhost", "netin", "netout", "diskread", "diskwrite", "wait", "idle", "pressurecpufull",
           "pressurecpusome", "pressureiofull", "pressureiosome", "pressurememoryfull", "pressurememorysome", "freemem"})
       classes[key] = "load";
-    for (const char* key : {"used", "avail", "used_fraction", "alloc", "free", "total", "disk", "maxdisk"})
+    for (const char* key : {"used", "avail", "used_fraction", "alloc", "free", "total", "disk", "maxdisk", "available"})
       classes[key] = "space";
     return classes;
   }();
@@ -146,6 +146,15 @@ void Comparison::compare_text(const std::string& recorded, const std::string& si
     ++used_["secret"];
     learned_[recorded] = simulated;
     return;
+  }
+  if (recorded.find('<') != std::string::npos) {  // a secret within a longer text
+    static const std::regex kSpecial("[.^$|()\\[\\]{}*+?\\\\]");
+    static const std::regex kPlaceholder("<[^>]*>");
+    const std::string pattern = std::regex_replace(std::regex_replace(recorded, kSpecial, "\\$&"), kPlaceholder, ".+");
+    if (std::regex_match(simulated, std::regex(pattern))) {
+      ++used_["secret"];
+      return;
+    }
   }
   if (recorded.rfind("UPID:", 0) == 0 && simulated.rfind("UPID:", 0) == 0) learned_[recorded] = simulated;
   const std::string name = leaf(place);
