@@ -345,8 +345,11 @@ class Loader {
                                        [](const StorageDef& def) { return def.id == "local"; });
     if (has_local) return;
     // Fact: `local` exists even when storage.cfg does not have it.
-    StorageDef local{
-        "local", "dir", {{"path", "/var/lib/vz"}, {"content", "backup,images,iso,rootdir,snippets,vztmpl"}}};
+    StorageDef local{"local",
+                     "dir",
+                     {{"path", "/var/lib/vz"},
+                      {"content", "backup,images,iso,rootdir,snippets,vztmpl"},
+                      {"prune-backups", "keep-all=1"}}};
     world_.storages.insert(world_.storages.begin(), local);
     (void)attach_storage(world_, local);
   }

@@ -109,7 +109,8 @@ class Checker {
     // An alias or a member of a group is never required by itself.
     const bool optional = schema.value("optional", 0) == 1 || schema.contains("alias");
     expect(place, "optional", optional, spec.optional || !spec.alias.empty());
-    expect(place, "enum", schema.value("enum", json::array()), json(spec.values));
+    const json values = schema.value("enum", json(nullptr));
+    expect(place, "enum", values.is_null() ? json::array() : values, json(spec.values));
     expect(place, "minimum", documented_number(schema, "minimum"), number(spec.minimum));
     expect(place, "maximum", documented_number(schema, "maximum"), number(spec.maximum));
     expect(place, "maxLength", schema.value("maxLength", 0), spec.max_length);
