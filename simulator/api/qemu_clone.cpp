@@ -229,7 +229,8 @@ void check_clone_permission(Call& call) {
     if (has_privilege(call, "/pool/" + pool, "VM.Allocate")) return;
   }
   // Without an id the parameter check tells what is missing.
-  if (given(call.params, "newid")) require_privilege(call, fill_path("/vms/{newid}", call.params), "VM.Allocate");
+  if (given(call.params, "newid") && !has_privilege(call, fill_path("/vms/{newid}", call.params), "VM.Allocate"))
+    throw ApiError{.status = 403, .message = "Permission check failed"};
 }
 
 void check_template(const Vm& vm, const std::string& disk) {

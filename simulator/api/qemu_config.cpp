@@ -202,7 +202,7 @@ std::shared_ptr<Update> read_update(Call& call) {
   return update;
 }
 
-void delete_option(World& world, Vm& vm, Update& update, const std::string& key) {
+void delete_option_in(World& world, Vm& vm, Update& update, const std::string& key) {
   VmConfig& config = vm.config;
   update.modified.insert(key);
   const bool was_pending = config.pending.contains(key);
@@ -243,6 +243,17 @@ void delete_option(World& world, Vm& vm, Update& update, const std::string& key)
   write_config(vm);
 }
 
+/// Fact: the file is only written when the option went through; a refusal leaves it as it was.
+void delete_option(World& world, Vm& vm, Update& update, const std::string& key) {
+  const VmConfig before = vm.config;
+  try {
+    delete_option_in(world, vm, update, key);
+  } catch (const ApiError&) {
+    vm.config = before;
+    throw;
+  }
+}
+
 void store_pending(Vm& vm, Update& update, const std::string& key, const std::string& value) {
   VmConfig& config = vm.config;
   config.pending[key] = value;
@@ -269,16 +280,6 @@ void store_pending(Vm& vm, Update& update, const std::string& key, const std::st
 void set_drive(const std::shared_ptr<Work>& work, const std::shared_ptr<Update>& update, const std::string& key,
                const std::string& value) {
   World& world = work->world();
-  Vm& vm = world.vm_on(update->node, update->vmid);
-  if (const auto pending = vm.config.pending.find(key); pending != vm.config.pending.end()) {
-    const auto drive = parse_drive(key, pending->second);
-    const auto now = parse_drive(key, value);
-    if (drive && (!now || now->file != drive->file)) {
-      const auto current = vm.config.values.find(key);
-      const auto active = current == vm.config.values.end() ? std::nullopt : parse_drive(key, current->second);
-      if (!active || active->file != drive->file) register_unused(world, vm, *drive);
-    }
-  }
   auto allocated = std::make_shared<std::vector<std::string>>();
   work->on_failure([&world, update, allocated](ApiError&) { free_all(world, update->node, allocated); });
   DiskRequest request;
@@ -290,6 +291,15 @@ void set_drive(const std::shared_ptr<Work>& work, const std::shared_ptr<Update>&
     World& w = work->world();
     Vm& guest = w.vm_on(update->node, update->vmid);
     VmConfig& config = guest.config;
+    // What was pending here before becomes unused, unless the running guest has it.
+    if (const auto pending = config.pending.find(key); pending != config.pending.end()) {
+      const auto old = parse_drive(key, pending->second);
+      const auto now = parse_drive(key, stored);
+      const auto current = config.values.find(key);
+      const auto active = current == config.values.end() ? std::nullopt : parse_drive(key, current->second);
+      if (old && (!now || now->file != old->file) && (!active || active->file != old->file))
+        register_unused(w, guest, *old);
+    }
     config.pending[key] = stored;
     allocated->clear();  // from here on the config names them
     auto order = boot_order(with_pending(config));

@@ -154,6 +154,7 @@ json update_storage(Call& call) {
         fail("can't change value of fixed parameter '" + key + "'");
       changed.values[key] = stored_value(type, key, value);
     }
+    if (config_value(changed.values, "disable") == "0") changed.values.erase("disable");  // Fact: only written when set
     for (const std::string& key : split_list(text_or(call.params, "delete", ""))) {
       if (!type.knows(key)) fail("no such option '" + key + "'");
       if (contains(type.required, key) || contains(type.required_fixed, key))
