@@ -335,6 +335,8 @@ class Loader {
                 problems_.add(one.mark_of(key), one.path_of(key) + " names unknown node '" + node + "'");
         }
       check_storage(one, def);
+      // Fact: PVE writes the mount point of network file systems into the section.
+      if (def.type == "nfs" || def.type == "cifs") def.values.try_emplace("path", "/mnt/pve/" + id);
       world_.storages.push_back(def);
       if (const std::string problem = attach_storage(world_, def); !problem.empty())
         problems_.add(one.mark(), map.path_of(id) + ": " + problem);
@@ -343,8 +345,11 @@ class Loader {
                                        [](const StorageDef& def) { return def.id == "local"; });
     if (has_local) return;
     // Fact: `local` exists even when storage.cfg does not have it.
-    StorageDef local{
-        "local", "dir", {{"path", "/var/lib/vz"}, {"content", "backup,images,iso,rootdir,snippets,vztmpl"}}};
+    StorageDef local{"local",
+                     "dir",
+                     {{"path", "/var/lib/vz"},
+                      {"content", "backup,images,iso,rootdir,snippets,vztmpl"},
+                      {"prune-backups", "keep-all=1"}}};
     world_.storages.insert(world_.storages.begin(), local);
     (void)attach_storage(world_, local);
   }
@@ -426,6 +431,7 @@ class Loader {
     vm.config.values = read_section(map.node("config"), map.path_of("config"));
     check_section(map.node("config"), map.path_of("config"), vm.config.values);
     if (map.flag("template", false)) vm.config.values["template"] = "1";
+    fill_in(vm);
     vm.config.pending = read_section(map.node("pending"), map.path_of("pending"));
     check_section(map.node("pending"), map.path_of("pending"), vm.config.pending);
     for (const YAML::Node& item : sequence(problems_, map.node("pending_delete"), map.path_of("pending_delete")))
@@ -446,7 +452,6 @@ class Loader {
         if (one.has(key)) section[key] = one.text(key);
       vm.config.snapshots.emplace(name, std::move(section));
     }
-    fill_in(vm);
     read_zvols(map, vm);
     const std::string status = map.one_of("status", {"running", "stopped"}, "stopped");
     if (status == "running" && vm.config.values.contains("template"))

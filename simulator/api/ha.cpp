@@ -135,6 +135,20 @@ json delete_resource(Call& call) {
   return nullptr;
 }
 
+/// Fact: only queues a command for the manager; the answer names what was asked for.
+json queue_motion(Call& call, bool online) {
+  World& world = call.world;
+  const std::string sid = parse_sid(world, call.params.at("sid"));
+  const auto found = world.ha_resources.find(sid);
+  if (found == world.ha_resources.end()) fail("resource '" + sid + "' is not HA managed");
+  check_service_state(found->second, nullptr);
+  require_file_lock(world, "domain-ha");
+  found->second.migrate_target = call.params.at("node");
+  found->second.migrate_online = online;
+  world.ha_changed();
+  return {{"sid", sid}, {"requested-node", call.params.at("node")}};
+}
+
 // ---------------------------------------------------------------------------------------------- rules
 
 std::string sorted_list(const std::string& text) {
@@ -409,6 +423,16 @@ void add_resource_methods(MethodTable& table) {
   remove.permission = needs_privilege("/", "Sys.Console");
   remove.handler = delete_resource;
   table.push_back(std::move(remove));
+
+  for (const bool online : {true, false}) {
+    MethodSpec move{.verb = "POST",
+                    .path = online ? "/cluster/ha/resources/{sid}/migrate" : "/cluster/ha/resources/{sid}/relocate",
+                    .is_protected = true};
+    move.params = {node_param(), sid_param()};
+    move.permission = needs_privilege("/", "Sys.Console");
+    move.handler = [online](Call& call) { return queue_motion(call, online); };
+    table.push_back(std::move(move));
+  }
 }
 
 void add_rule_methods(MethodTable& table) {

@@ -133,6 +133,14 @@ void apply(Mapping& mapping, const Params& params) {
 }  // namespace
 
 void add_mapping_methods(MethodTable& table) {
+  // Mappings of other kinds cannot be made here, so there are none.
+  for (const char* path : {"/cluster/mapping/dir", "/cluster/mapping/usb"}) {
+    MethodSpec none{.verb = "GET", .path = path};
+    none.params = {text_param("check-node", "pve-node")};
+    none.handler = [](Call&) { return json::array(); };
+    table.push_back(std::move(none));
+  }
+
   MethodSpec list{.verb = "GET", .path = "/cluster/mapping/pci"};
   list.params = {text_param("check-node", "pve-node")};
   list.handler = list_mappings;

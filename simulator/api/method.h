@@ -115,6 +115,7 @@ void add_pool_methods(MethodTable& table);
 void add_ha_methods(MethodTable& table);
 void add_replication_methods(MethodTable& table);
 void add_mapping_methods(MethodTable& table);
+void add_backup_methods(MethodTable& table);
 
 /// Access control, implemented by the wire side on top of World's user/acl tables.
 /// Throws the 403 text PVE gives when `session` lacks every one of the '|'-joined `privs` on `path`.

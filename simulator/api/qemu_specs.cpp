@@ -351,6 +351,7 @@ POST /nodes/{node}/qemu/{vmid}/clone protected proxy
  description string opt
  format string opt enum=raw|qcow2|vmdk
  full boolean opt
+ name string opt fmt=dns-name
  newid integer min=100 max=999999999 fmt=pve-vmid
  pool string opt fmt=pve-poolid
  snapname string opt maxlen=40 fmt=pve-configid
@@ -379,6 +380,12 @@ GET /nodes/{node}/qemu/{vmid}/status proxy
 GET /nodes/{node}/qemu/{vmid}/status/current protected proxy
 POST /nodes/{node}/qemu/{vmid}/status/start protected proxy
  force-cpu string opt
+ machine string opt
+  aw-bits number opt min=32 max=64
+  enable-s3 boolean opt
+  enable-s4 boolean opt
+  type string opt key maxlen=40 pattern=(pc|pc(-i440fx)?-\d+(\.\d+)+(\+pve\d+)?(\.pxe)?|q35|pc-q35-\d+(\.\d+)+(\+pve\d+)?(\.pxe)?|virt(?:-\d+(\.\d+)+)?(\+pve\d+)?)
+  viommu string opt enum=intel|virtio
  migratedfrom string opt fmt=pve-node
  migration_network string opt fmt=CIDR
  migration_type string opt enum=secure|insecure

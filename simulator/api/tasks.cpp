@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <regex>
 
 #include "simulator/api/support.h"
 #include "simulator/wire/formats.h"
+#include "simulator/world/text.h"
 
 namespace pvesim {
 namespace {
@@ -17,13 +17,19 @@ struct Upid {
   std::string node = {}, type = {}, id = {}, user = {}, token = {};
 };
 
+/// UPID:NODE:PID:PSTART:STARTTIME:TYPE:ID:USER: with 8, 8 or 9, and 8 hex digits.
 std::optional<Upid> parse_upid(const std::string& text) {
-  static const std::regex kPattern(
-      "UPID:([a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?):[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:"
-      "([^:\\s]+):([^:\\s]*):([^:\\s]+):");
-  std::smatch match;
-  if (!std::regex_match(text, match, kPattern)) return std::nullopt;
-  Upid upid{match[1], match[2], match[3], match[4], ""};
+  const std::vector<std::string> parts = split_at(text, ':');
+  if (parts.size() != 9 || parts[0] != "UPID" || !parts[8].empty()) return std::nullopt;
+  const auto hex = [&](std::size_t part, std::size_t least, std::size_t most) {
+    const std::string& digits = parts[part];
+    return digits.size() >= least && digits.size() <= most &&
+           std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
+  };
+  if (!is_node_name(parts[1]) || !hex(2, 8, 8) || !hex(3, 8, 9) || !hex(4, 8, 8)) return std::nullopt;
+  const bool spaced = std::any_of(text.begin(), text.end(), [](unsigned char c) { return std::isspace(c) != 0; });
+  if (spaced || parts[5].empty() || parts[7].empty()) return std::nullopt;
+  Upid upid{parts[1], parts[5], parts[6], parts[7], ""};
   if (const auto mark = upid.user.find('!'); mark != std::string::npos) {
     upid.token = upid.user.substr(mark + 1);
     upid.user.resize(mark);

@@ -318,6 +318,34 @@ std::string boot_error(std::string_view text) {
   return {};
 }
 
+/// How many backups to keep: "keep-last=3,keep-daily=7" or "keep-all=1".
+std::string prune_error(std::string_view text) {
+  static constexpr std::array kKeys = {"keep-last",   "keep-hourly",  "keep-daily",
+                                       "keep-weekly", "keep-monthly", "keep-yearly"};
+  bool all = false;
+  bool others = false;
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    const std::string_view part = text.substr(0, comma);
+    text = comma == text.npos ? std::string_view{} : text.substr(comma + 1);
+    const auto equals = part.find('=');
+    if (equals == part.npos) return "value without key, but schema does not define a default key\n";
+    const std::string key(part.substr(0, equals));
+    const std::string value(part.substr(equals + 1));
+    const std::string place = "format error\nprune-backups." + key + ": ";
+    if (key == "keep-all") {
+      if (!parse_loose_boolean(value)) return place + "type check ('boolean') failed - got '" + value + "'\n";
+      all = *parse_loose_boolean(value);
+    } else if (std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end()) {
+      if (!is_integer_text(value)) return place + "type check ('integer') failed - got '" + value + "'\n";
+      others = others || std::stoll(value) > 0;
+    } else {
+      return place + "property is not defined in schema and the schema does not allow additional properties\n";
+    }
+  }
+  return all && others ? "keep-all cannot be set together with other options.\n" : std::string{};
+}
+
 std::string hotplug_error(std::string_view text) {
   if (text == "0" || text == "1") return {};
   static constexpr std::array kFeatures = {"network", "disk", "cpu", "memory", "usb", "cloudinit"};
@@ -520,6 +548,7 @@ const std::map<std::string, Check, std::less<>>& table() {
               " is not a valid ZFS blocksize. Must be a power of 2 between 512B and 16MiB (e.g., 4k, 8k, 16k, 64k, "
               "1m).\n")},
       {"pve-volume-id", quotes(volume_id, "unable to parse volume ID ", "\n")},
+      {"prune-backups", prune_error},
       {"pve-dir-override", quotes(
                                [](std::string_view v) {
                                  const auto equals = v.find('=');

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
-#include <regex>
 
 #include "simulator/wire/formats.h"
+#include "simulator/wire/pattern.h"
 
 namespace pvesim {
 namespace {
@@ -28,15 +27,6 @@ std::string print_number(double value) {
   return text;
 }
 
-bool matches(const std::string& pattern, const std::string& value) {
-  static std::map<std::string, std::regex> cache;
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
-  auto found = cache.find(pattern);
-  if (found == cache.end()) found = cache.emplace(pattern, std::regex(pattern)).first;
-  return std::regex_match(value, found->second);
-}
-
 std::size_t characters(const std::string& text) {
   std::size_t count = 0;
   for (const char c : text)
@@ -55,7 +45,7 @@ void check_value(const ParamSpec& spec, const std::string& value, const std::str
   }
   if (format_error.empty() && spec.check) format_error = spec.check(value);
   if (!format_error.empty()) return add_error(errors, name, "invalid format - " + format_error);
-  if (!spec.pattern.empty() && !matches(spec.pattern, value))
+  if (!spec.pattern.empty() && !matches_pattern(spec.pattern, value))
     return add_error(errors, name, "value does not match the regex pattern");
   if (spec.max_length > 0 && characters(value) > static_cast<std::size_t>(spec.max_length))
     return add_error(errors, name, "value may only be " + std::to_string(spec.max_length) + " characters long");

@@ -144,6 +144,7 @@ Service::Service(World& world, std::string key) : world_(world), tickets_(std::m
   add_ha_methods(methods_);
   add_replication_methods(methods_);
   add_mapping_methods(methods_);
+  add_backup_methods(methods_);
   add_qemu_methods(methods_);
   add_storage_methods(methods_);
   for (const MethodSpec& method : methods_) segments_.push_back(split_path(method.path));

@@ -63,7 +63,7 @@ VolumeName parse_file_name(std::string_view name, const auto& refuse) {
     if (!known(out.format)) refuse();
     out.vmid = std::stoi(parts[2]);
     out.key = "images/" + parts[2] + "/" + parts[3];
-    out.base = "images/" + parts[0] + "/" + parts[1];
+    out.base = parts[0] + "/" + parts[1];
     return out;
   }
   if (parts.size() < 2) refuse();

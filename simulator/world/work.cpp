@@ -158,6 +158,7 @@ void Work::end(std::optional<ApiError> error) {
   error_ = std::move(error);
   failure_.clear();
   steps_.clear();
+  current_.reset();
   world_.unlock_all(this);
   if (task_ == nullptr) return;
   task_->running = false;
@@ -201,6 +202,7 @@ void Work::kill() {
   error_ = ApiError{.status = 500, .message = "killed"};
   failure_.clear();
   steps_.clear();
+  current_.reset();
   world_.unlock_all(this);
   if (task_ == nullptr) return;
   task_->running = false;

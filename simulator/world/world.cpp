@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "simulator/api/method.h"
+#include "simulator/wire/formats.h"
 #include "simulator/world/text.h"
 #include "simulator/world/work.h"
 
@@ -20,7 +21,8 @@ World::World(std::shared_ptr<SimClock> clock, std::uint64_t seed) : clock_(std::
 World::~World() {
   // Works and their pending events refer to each other; the events go first.
   events_.clear();
-  for (auto& task : tasks) task->work.reset();
+  for (const auto& weak : works_)
+    if (const auto work = weak.lock()) work->kill();
 }
 
 std::unique_lock<std::recursive_mutex> World::guard() const { return std::unique_lock(mutex_); }
@@ -113,6 +115,7 @@ std::string World::start_task(const std::string& node, const std::string& type, 
                 static_cast<unsigned long long>(task->pstart), static_cast<unsigned long long>(task->starttime));
   task->upid = "UPID:" + node + ":" + numbers.data() + ":" + type + ":" + id + ":" + auth_id + ":";
   const std::string upid = task->upid;
+  remember(work);
   task->work = work;
   work->task_ = task.get();
   tasks.push_back(std::move(task));
@@ -120,7 +123,13 @@ std::string World::start_task(const std::string& node, const std::string& type, 
   return upid;
 }
 
+void World::remember(const std::shared_ptr<Work>& work) {
+  std::erase_if(works_, [](const auto& weak) { return weak.expired(); });
+  works_.push_back(work);
+}
+
 void World::run_synchronously(std::shared_ptr<Work> work) {
+  remember(work);
   work->advance();
   // Fact: pveproxy gives up on pvedaemon after 30 s; the handler goes on.
   if (!wait_until([&] { return work->done(); }, now_ + 30s))
@@ -171,8 +180,9 @@ bool World::quorate() const {
 Node& World::node(std::string_view name) {
   const auto found = nodes.find(name);
   if (found == nodes.end())
+    // Fact: a name no resolver can be asked for fails at once, one it cannot answer fails for now.
     fail("hostname lookup '" + std::string(name) + "' failed - failed to get address info for: " + std::string(name) +
-         ": Name or service not known");
+         (is_node_name(name) ? ": Temporary failure in name resolution" : ": Name or service not known"));
   return found->second;
 }
 

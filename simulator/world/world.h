@@ -352,6 +352,7 @@ class World {
   void replication_tick();
 
   friend class Work;
+  void remember(const std::shared_ptr<Work>& work);
 
   mutable std::recursive_mutex mutex_ = {};
   std::shared_ptr<SimClock> clock_;
@@ -361,6 +362,7 @@ class World {
   std::map<std::pair<VirtualTime, std::uint64_t>, std::function<void()>> events_ = {};
   std::map<std::string, Holders, std::less<>> locks_ = {};
   int next_pid_ = 1000;
+  std::vector<std::weak_ptr<Work>> works_ = {};  // those that may not have ended
 };
 
 }  // namespace pvesim

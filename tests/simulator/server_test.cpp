@@ -8,8 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "simulator/simulator.h"
 #include "simulator/wire/server.h"
@@ -231,6 +235,32 @@ TEST_F(ServerTest, StopsAndListensAgain) {
   EXPECT_FALSE(Connection(port_, true).connected());
   const std::uint16_t port = simulator_->listen();
   EXPECT_TRUE(Connection(port, true).connected());
+}
+
+TEST_F(ServerTest, ManyClientsAtOnceGetTheirAnswers) {
+  simulator_->stop();
+  (void)simulator_->listen({.per_node = true});
+  const std::string first = simulator_->certificate("n1");
+  const std::string second = simulator_->certificate("n2");
+  std::atomic<int> good{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 8; ++i)
+    clients.emplace_back([&, i] {
+      const bool one = i % 2 == 0;
+      Client client(one ? first : second);
+      for (int k = 0; k < 20; ++k)
+        if (client.get(simulator_->url(one ? "n1" : "n2") + "/api2/json/cluster/resources") == CURLE_OK &&
+            client.status == 200)
+          ++good;
+    });
+  for (int i = 0; i < 50; ++i) {
+    (void)simulator_->volumes();
+    (void)simulator_->request_counts();
+    (void)simulator_->open_connections();
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(good, 160);
+  EXPECT_EQ(simulator_->request_counts().at({"GET", "/cluster/resources"}), 160U);
 }
 
 TEST(ServerLimits, RefusesToListenBeyondLoopback) {

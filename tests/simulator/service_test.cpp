@@ -410,5 +410,76 @@ TEST_F(ServiceTest, TasksBelongToTheirOwner) {
   EXPECT_TRUE(data(send("GET", "/nodes/n1/tasks", "errors=1")).empty());
 }
 
+TEST_F(ServiceTest, BackupsLockTheGuestAndLeaveAnArchive) {
+  EXPECT_EQ(data(send("POST", "/nodes/n2/vzdump", "vmid=100&storage=local")), "OK");  // nothing of it on n2
+  const std::string upid = data(send("POST", "/nodes/n1/vzdump", "vmid=100&storage=local&compress=zstd"));
+  simulator_->advance(500ms);
+  EXPECT_EQ(simulator_->vm_config(100).at("lock"), "backup");
+  ASSERT_TRUE(simulator_->settle());
+  EXPECT_EQ(data(send("GET", "/nodes/n1/tasks/" + upid + "/status"))["exitstatus"], "OK");
+  EXPECT_FALSE(simulator_->vm_config(100).contains("lock"));
+  const std::vector<VolumeInfo> volumes = simulator_->volumes("local");
+  ASSERT_EQ(volumes.size(), 1U);
+  EXPECT_EQ(volumes[0].volid.substr(0, 29), "local:backup/vzdump-qemu-100-");
+  const std::string wrong = data(send("POST", "/nodes/n1/vzdump", "vmid=100&storage=tank"));
+  ASSERT_TRUE(simulator_->settle());
+  EXPECT_EQ(data(send("GET", "/nodes/n1/tasks/" + wrong + "/status"))["exitstatus"],
+            "can't use storage type 'zfspool' for backup");
+}
+
+TEST_F(ServiceTest, FaultsFailAndStallStepsOfTasks) {
+  Fault fault;
+  fault.action = FaultAction::kTaskFail;
+  fault.task = "vzdump";
+  fault.step = "copy*";
+  fault.message = "disk on fire";
+  simulator_->add_fault(fault);
+  const std::string failed = data(send("POST", "/nodes/n1/vzdump", "vmid=100&storage=local"));
+  ASSERT_TRUE(simulator_->settle());
+  EXPECT_EQ(data(send("GET", "/nodes/n1/tasks/" + failed + "/status"))["exitstatus"], "disk on fire");
+  EXPECT_FALSE(simulator_->vm_config(100).contains("lock"));
+  EXPECT_TRUE(simulator_->volumes("local").empty());
+
+  fault.action = FaultAction::kTaskStall;
+  simulator_->add_fault(fault);
+  const std::string stalled = data(send("POST", "/nodes/n1/vzdump", "vmid=100&storage=local"));
+  EXPECT_FALSE(simulator_->settle(1h));
+  EXPECT_EQ(data(send("GET", "/nodes/n1/tasks/" + stalled + "/status"))["status"], "running");
+  EXPECT_EQ(send("DELETE", "/nodes/n1/tasks/" + stalled).status, 200);
+  ASSERT_TRUE(simulator_->settle());
+  EXPECT_FALSE(simulator_->vm_config(100).contains("lock"));
+}
+
+TEST_F(ServiceTest, ScriptedLossOfQuorumAndNodes) {
+  Fault fault;
+  fault.action = FaultAction::kLoseQuorum;
+  fault.path = "/version";
+  simulator_->add_fault(fault);
+  EXPECT_EQ(send("GET", "/version").status, 200);
+  EXPECT_EQ(send("POST", "/pools", "poolid=p2").status, 500);
+  fault.action = FaultAction::kGainQuorum;
+  simulator_->add_fault(fault);
+  EXPECT_EQ(send("GET", "/version").status, 200);
+  EXPECT_EQ(send("POST", "/pools", "poolid=p2").status, 200);
+  fault.action = FaultAction::kNodeDown;
+  fault.node = "n3";
+  simulator_->add_fault(fault);
+  EXPECT_EQ(send("GET", "/version").status, 200);
+  EXPECT_EQ(send("GET", "/nodes/n3/status").status, 595);
+}
+
+TEST_F(ServiceTest, PoolsNestAndRefuse) {
+  EXPECT_EQ(send("POST", "/pools", "poolid=prod/db").status, 200);
+  EXPECT_EQ(send("POST", "/pools", "poolid=none/x").reason,
+            "create pool failed: parent 'none' of pool 'none/x' does not exist");
+  EXPECT_EQ(send("POST", "/pools", "poolid=1x").reason, "create pool failed: pool name must start with a letter");
+  EXPECT_EQ(send("PUT", "/pools", "poolid=prod/db&vms=100").reason,
+            "update pools failed: VM 100 belongs already to pool 'prod' and 'allow-move' is not set");
+  EXPECT_EQ(send("PUT", "/pools", "poolid=prod/db&vms=100&allow-move=1").status, 200);
+  EXPECT_EQ(send("DELETE", "/pools", "poolid=prod").reason,
+            "delete pool failed: pool 'prod' is not empty (contains pool 'prod/db')");
+  EXPECT_EQ(data(send("GET", "/pools", "poolid=prod/db"))[0]["members"][0]["vmid"], 100);
+}
+
 }  // namespace
 }  // namespace pvesim

@@ -16,6 +16,8 @@ std::string text_of(const json& object, const char* key) {
   return object.contains(key) && object[key].is_string() ? object[key].get<std::string>() : std::string{};
 }
 
+constexpr std::size_t kPage = 50;
+
 /// The last name in a place: "data[3].uptime" -> "uptime".
 std::string leaf(const std::string& place) {
   const auto dot = place.find_last_of(".");
@@ -43,7 +45,7 @@ const std::map<std::string, std::string>& numeric_classes() {
          {"cpu", "mem", "memhost", "netin", "netout", "diskread", "diskwrite", "wait", "idle", "pressurecpufull",
           "pressurecpusome", "pressureiofull", "pressureiosome", "pressurememoryfull", "pressurememorysome", "freemem"})
       classes[key] = "load";
-    for (const char* key : {"used", "avail", "used_fraction", "alloc", "free", "total", "disk", "maxdisk"})
+    for (const char* key : {"used", "avail", "used_fraction", "alloc", "free", "total", "disk", "maxdisk", "available"})
       classes[key] = "space";
     return classes;
   }();
@@ -147,6 +149,15 @@ void Comparison::compare_text(const std::string& recorded, const std::string& si
     learned_[recorded] = simulated;
     return;
   }
+  if (recorded.find('<') != std::string::npos) {  // a secret within a longer text
+    static const std::regex kSpecial("[.^$|()\\[\\]{}*+?\\\\]");
+    static const std::regex kPlaceholder("<[^>]*>");
+    const std::string pattern = std::regex_replace(std::regex_replace(recorded, kSpecial, "\\$&"), kPlaceholder, ".+");
+    if (std::regex_match(simulated, std::regex(pattern))) {
+      ++used_["secret"];
+      return;
+    }
+  }
   if (recorded.rfind("UPID:", 0) == 0 && simulated.rfind("UPID:", 0) == 0) learned_[recorded] = simulated;
   const std::string name = leaf(place);
   if (name == "content" || name == "nodes") {
@@ -204,7 +215,8 @@ void Comparison::compare_list(const json& recorded, const json& simulated, const
 
 void Comparison::compare_log(const json& recorded, const json& simulated, const std::string& place) {
   const auto last = [](const json& log) { return log.empty() ? std::string{} : log.back().value("t", ""); };
-  compare_text(last(recorded), last(simulated), place + ".last");
+  // The API answers fifty lines unless asked for more: a full page does not show how the task ended.
+  if (recorded.size() < kPage) compare_text(last(recorded), last(simulated), place + ".last");
   std::set<std::string> known;
   for (const json& line : simulated) known.insert(normal_text(line.value("t", ""), false));
   for (const json& line : recorded)
@@ -219,8 +231,10 @@ void Comparison::compare(const json& recorded, const json& simulated, const std:
     ++used_[found->second];
     return;
   }
-  if (name == "digest" && is_digest(recorded) && is_digest(simulated)) {
+  const bool digest = name == "digest" || place.find("[key=\"digest\"") != std::string::npos;
+  if (digest && is_digest(recorded) && is_digest(simulated)) {
     ++used_["digest"];
+    learned_[recorded.get<std::string>()] = simulated.get<std::string>();
     return;
   }
   if (host_names().contains(name) && recorded.type() == simulated.type()) {

@@ -36,7 +36,7 @@ struct Transcript {
 /// that differs is a mismatch.
 ///
 /// upid        a UPID: node, type, id and user must agree; pid and times are of the run
-/// digest      40 hex digits on both sides
+/// digest      40 hex digits on both sides; later calls send what the simulator answered
 /// identifier  MAC addresses, uuids, and the parts of `meta` that name the QEMU build and the moment
 /// time        pids, starting times, uptimes
 /// load        CPU, memory and traffic figures of a moment
@@ -55,7 +55,7 @@ class Comparison {
   [[nodiscard]] const std::vector<std::string>& mismatches() const { return mismatches_; }
   void clear_mismatches() { mismatches_.clear(); }
   [[nodiscard]] const std::map<std::string, int>& used() const { return used_; }
-  /// Recorded text -> simulated text, for what later calls repeat (UPIDs, token secrets).
+  /// Recorded text -> simulated text, for what later calls repeat (UPIDs, digests, token secrets).
   [[nodiscard]] const std::map<std::string, std::string>& learned() const { return learned_; }
 
  private:
