@@ -58,6 +58,9 @@ struct DiskDiff {
   std::optional<ByteSize> live_size = {};
   std::vector<SettingChange> settings = {};
   std::string blocked = {};                      // why nothing can be done for this disk; empty: it can
+  std::string remedy = {};                       // what the user can do about it
+  bool absent = false;                           // must go (its volume is `volume`)
+  bool detached = false;                         // must be kept, but not attached
 };
 
 enum class Presence : std::uint8_t { kMissing, kPresent, kMustGo, kUnreadable, kWrongIdentity };
@@ -68,10 +71,12 @@ struct VmDiff {
   std::string node = {};
   Presence presence = Presence::kPresent;
   PowerState power = PowerState::kUnknown;
+  std::optional<PowerState> power_to = {};        // declared state, where it differs
   std::vector<SettingChange> options = {};
   std::vector<DiskDiff> disks = {};
   std::vector<std::string> foreign_pending = {};  // pending keys nobody declared: left alone, but they bite moves
   std::string blocked = {};
+  std::string remedy = {};
 };
 
 struct StorageDiff {
@@ -92,6 +97,7 @@ struct PoolDiff {
   ResourceAddress address = {};
   bool missing = false;
   std::vector<Vmid> add = {};  // members to add
+  std::vector<std::string> blocked = {};  // guests that are in another pool, one sentence each
 };
 
 struct ReplicationDiff {

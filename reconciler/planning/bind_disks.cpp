@@ -1,0 +1,215 @@
+#include "reconciler/planning/bind_disks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pvr {
+namespace {
+
+struct Candidate {
+  std::optional<DriveSlot> slot = {};  // empty: listed on the storage, in no key of the guest
+  const LiveDrive* drive = nullptr;
+  VolumeId volume = {};
+  std::optional<ByteSize> size = {};
+};
+
+std::string describe(const Candidate& candidate) {
+  const std::string where = candidate.slot ? to_text(*candidate.slot) : std::string("not attached");
+  const std::string size = candidate.size ? to_text(*candidate.size) : std::string("size unknown");
+  return fmt::format("{} ({}, {})", where, to_text(candidate.volume), size);
+}
+
+std::optional<ByteSize> real_size(const VolumeId& volume, const Drive* drive, std::string_view node,
+                                  const StorageTable& storages) {
+  const LiveVolume* listed = storages.volume(volume, node);
+  if (listed != nullptr && listed->size) return listed->size;
+  return drive != nullptr ? drive->size : std::nullopt;
+}
+
+bool is_guest_disk(const VolumeId& volume) {
+  // Fact: memory of snapshots, fleecing and cloud-init volumes carry the guest's number, too.
+  for (const std::string_view other : {"-state-", "-fleece-", "-cloudinit"})
+    if (volume.name.find(other) != std::string::npos) return false;
+  return true;
+}
+
+ByteSize grain_of(const VolumeId& volume, const StorageTable& storages) {
+  const StorageView* storage = storages.find(volume.storage);
+  return storage != nullptr ? storage->grain() : 1_KiB;
+}
+
+bool fits(const ResolvedDisk& disk, const Candidate& candidate, const StorageTable& storages) {
+  constexpr ByteSize kLargestFirmwareDisk = 4_MiB;
+  if (!candidate.size) return true;
+  if (disk.slot.bus == Bus::kEfi || disk.slot.bus == Bus::kTpm) return *candidate.size <= kLargestFirmwareDisk;
+  const std::optional<ByteSize> wanted = desired_size(disk);
+  if (!wanted) return true;
+  const ByteSize grain = grain_of(candidate.volume, storages);
+  return wanted->padded_to(grain) == candidate.size->padded_to(grain);
+}
+
+// Volumes that no slot of a desired disk holds: other slots, unusedN, and volumes in no key at all.
+std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, const StorageTable& storages) {
+  std::vector<Candidate> list;
+  std::vector<VolumeId> referenced;
+  const std::string_view node =
+      guest != nullptr ? std::string_view(guest->node) : std::string_view(vm.node ? *vm.node : "");
+  if (guest != nullptr) {
+    for (const LiveDrive& drive : guest->drives) {
+      for (const auto* state : {&drive.current, &drive.pending})
+        if (*state && (*state)->volume) referenced.push_back(*(*state)->volume);
+      const Drive* configured = drive.configured();
+      if (configured == nullptr || !configured->volume || configured->medium != Drive::Medium::kDisk) continue;
+      const bool claimed =
+          std::ranges::any_of(vm.disks, [&](const ResolvedDisk& disk) { return disk.slot == drive.slot; });
+      if (claimed || !is_guest_disk(*configured->volume)) continue;
+      list.push_back(
+          {drive.slot, &drive, *configured->volume, real_size(*configured->volume, configured, node, storages)});
+    }
+    std::ranges::sort(referenced);
+  }
+  for (const LiveVolume* volume : storages.owned_by(vm.vmid)) {
+    if (std::ranges::binary_search(referenced, volume->id) || !is_guest_disk(volume->id)) continue;
+    if (!volume->node.empty() && !node.empty() && volume->node != node) continue;
+    if (!volume->content.empty() && volume->content != "images") continue;
+    list.push_back({std::nullopt, nullptr, volume->id, volume->size});
+  }
+  return list;
+}
+
+DiskBinding in_place(const LiveDrive& drive, const Drive& configured, std::string_view node,
+                     const StorageTable& storages) {
+  DiskBinding binding{
+      .match = DiskMatch::kInPlace, .live_slot = drive.slot, .volume = configured.volume, .drive = &drive};
+  if (configured.volume) binding.size = real_size(*configured.volume, &configured, node, storages);
+  return binding;
+}
+
+// Two disks whose sizes fit crosswise were exchanged in the file: growing or refusing them one by one would hit the
+// wrong data.
+void find_exchanged(const ResolvedVm& vm, std::vector<DiskBinding>& bindings, const StorageTable& storages) {
+  for (std::size_t i = 0; i < bindings.size(); ++i) {
+    const std::optional<ByteSize> wanted = desired_size(vm.disks[i]);
+    DiskBinding& mine = bindings[i];
+    if (mine.match != DiskMatch::kInPlace || !wanted || !mine.size || !mine.volume) continue;
+    if (wanted->padded_to(grain_of(*mine.volume, storages)) >= *mine.size) continue;
+    for (std::size_t j = 0; j < bindings.size(); ++j) {
+      DiskBinding& other = bindings[j];
+      const std::optional<ByteSize> their_wish = desired_size(vm.disks[j]);
+      if (j == i || other.match != DiskMatch::kInPlace || !their_wish || !other.size || !other.volume) continue;
+      if (their_wish->padded_to(grain_of(*mine.volume, storages)) != *mine.size || *their_wish <= *other.size) continue;
+      for (auto [holder, disk, rival] : {std::tuple(&mine, i, j), std::tuple(&other, j, i)}) {
+        holder->match = DiskMatch::kWrongHolder;
+        holder->candidates = {fmt::format("{} ({})", to_text(vm.disks[i].slot), to_text(*bindings[i].volume)),
+                              fmt::format("{} ({})", to_text(vm.disks[j].slot), to_text(*bindings[j].volume))};
+        holder->blocked = fmt::format("the sizes say that {} holds the data of disk \"{}\"",
+                                      to_text(vm.disks[disk].slot), vm.disks[rival].name);
+        holder->remedy = "state each disk's slot as it is on the guest";
+      }
+      break;
+    }
+  }
+}
+
+}  // namespace
+
+bool is_cloud_init(const ResolvedDisk& disk) { return disk.name == "cloudinit"; }
+
+std::optional<ByteSize> desired_size(const ResolvedDisk& disk) {
+  if (disk.slot.bus == Bus::kEfi || disk.slot.bus == Bus::kTpm || is_cloud_init(disk)) return std::nullopt;
+  const Resolved* size = disk.settings.find("size");
+  const auto* bytes = size != nullptr ? std::get_if<ByteSize>(&size->value) : nullptr;
+  return bytes != nullptr ? std::optional(*bytes) : std::nullopt;
+}
+
+std::string desired_text(const ResolvedDisk& disk, std::string_view key) {
+  const Resolved* found = disk.settings.find(key);
+  const auto* text = found != nullptr ? std::get_if<std::string>(&found->value) : nullptr;
+  return text != nullptr ? *text : std::string();
+}
+
+std::vector<DiskBinding> bind_disks(const ResolvedVm& vm, const LiveVm* guest, const StorageTable& storages) {
+  std::vector<DiskBinding> bindings(vm.disks.size());
+  bool any_missing = false;
+  for (std::size_t i = 0; i < vm.disks.size(); ++i) {
+    const ResolvedDisk& disk = vm.disks[i];
+    const LiveDrive* drive = guest != nullptr ? guest->drive(disk.slot) : nullptr;
+    const Drive* configured = drive != nullptr ? drive->configured() : nullptr;
+    if (configured == nullptr) {
+      any_missing = any_missing || (!disk.absent && !disk.detached && !is_cloud_init(disk));
+      continue;
+    }
+    bindings[i] = in_place(*drive, *configured, guest->node, storages);
+    const bool wants_cloud_init = is_cloud_init(disk);
+    const bool is_one = configured->medium == Drive::Medium::kCloudInit;
+    if (configured->medium == Drive::Medium::kCdrom || wants_cloud_init != is_one) {
+      bindings[i].match = DiskMatch::kWrongHolder;
+      bindings[i].blocked = fmt::format("{} holds {}", to_text(disk.slot),
+                                        is_one                                        ? "the cloud-init drive"
+                                        : configured->medium == Drive::Medium::kCdrom ? "a CD drive"
+                                                                                      : "a disk");
+      bindings[i].remedy = "give the disk another slot";
+    }
+  }
+  if (guest != nullptr) find_exchanged(vm, bindings, storages);
+  if (!any_missing) return bindings;
+
+  const std::vector<Candidate> free = unclaimed(vm, guest, storages);
+  if (free.empty()) return bindings;
+  std::vector<int> wanted_by(free.size(), 0);
+  std::vector<std::vector<std::size_t>> fitting(vm.disks.size());
+  for (std::size_t i = 0; i < vm.disks.size(); ++i) {
+    const ResolvedDisk& disk = vm.disks[i];
+    if (bindings[i].drive != nullptr || disk.absent || disk.detached || is_cloud_init(disk)) continue;
+    for (std::size_t c = 0; c < free.size(); ++c) {
+      if (!fits(disk, free[c], storages)) continue;
+      fitting[i].push_back(c);
+      ++wanted_by[c];
+    }
+  }
+  // A detached volume as large as an attached disk may be that disk's earlier copy (a move keeps it) or the rest of a
+  // broken move.
+  const auto may_be_a_copy = [&](const Candidate& candidate) -> std::string {
+    if (candidate.slot && candidate.slot->bus != Bus::kUnused) return {};
+    if (guest == nullptr || !candidate.size) return {};
+    for (const LiveDrive& drive : guest->drives) {
+      const Drive* configured = drive.configured();
+      if (drive.slot.bus == Bus::kUnused || configured == nullptr || !configured->volume) continue;
+      if (configured->medium != Drive::Medium::kDisk) continue;
+      const std::optional<ByteSize> size = real_size(*configured->volume, configured, guest->node, storages);
+      const ByteSize grain = grain_of(candidate.volume, storages);
+      if (size && size->padded_to(grain) == candidate.size->padded_to(grain)) return to_text(drive.slot);
+    }
+    return {};
+  };
+  for (std::size_t i = 0; i < vm.disks.size(); ++i) {
+    if (fitting[i].empty()) continue;
+    DiskBinding& binding = bindings[i];
+    for (const std::size_t c : fitting[i]) binding.candidates.push_back(describe(free[c]));
+    const Candidate& first = free[fitting[i].front()];
+    const std::string twin = may_be_a_copy(first);
+    const Bus bus = vm.disks[i].slot.bus;
+    const bool firmware = bus == Bus::kEfi || bus == Bus::kTpm;
+    const bool sure = fitting[i].size() == 1 && wanted_by[fitting[i].front()] == 1 && twin.empty() && !firmware &&
+                      guest != nullptr && first.size;
+    if (sure) {
+      binding.match = first.slot && first.slot->bus != Bus::kUnused ? DiskMatch::kOtherSlot : DiskMatch::kUnused;
+      binding.live_slot = first.slot;
+      binding.volume = first.volume;
+      binding.drive = first.drive;
+      binding.size = first.size;
+      continue;
+    }
+    binding.match = DiskMatch::kAmbiguous;
+    binding.blocked = fmt::format("its data may already be in {}", fmt::join(binding.candidates, " or in "));
+    if (!twin.empty()) binding.blocked += fmt::format(", or that is an earlier copy of {}", twin);
+    binding.remedy = fmt::format(
+        "attach the right volume yourself (qm set {} --{} VOLUME), or remove those that are not needed; then plan "
+        "again",
+        vm.vmid.number, to_text(vm.disks[i].slot));
+  }
+  return bindings;
+}
+
+}  // namespace pvr

@@ -1,0 +1,402 @@
+#include "reconciler/planning/diff_vm.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "reconciler/model/effective.h"
+#include "reconciler/planning/bind_disks.h"
+#include "reconciler/planning/compare.h"
+
+namespace pvr {
+namespace {
+
+// The place of the nearest reason, for findings.
+SourceSpan span_of(const Resolved& value) {
+  const auto* document = std::get_if<FromDocument>(&value.origin);
+  return document != nullptr ? document->span : SourceSpan{};
+}
+std::string_view rule_of(const Resolved& value) {
+  const auto* rule = std::get_if<FromRule>(&value.origin);
+  return rule != nullptr ? rule->rule : std::string_view{};
+}
+
+ResourceAddress disk_address(const ResolvedVm& vm, const ResolvedDisk& disk) {
+  return {.kind = AddressKind::kVm, .name = vm.name, .part = disk.name};
+}
+
+bool fits_bus(const Setting& setting, Bus bus) {
+  switch (bus) {
+    case Bus::kScsi:
+      return setting.buses.find("scsi") != std::string_view::npos;
+    case Bus::kVirtio:
+      return setting.buses.find("virtio") != std::string_view::npos;
+    case Bus::kSata:
+      return setting.buses.find("sata") != std::string_view::npos;
+    case Bus::kIde:
+      return setting.buses.find("ide") != std::string_view::npos;
+    // Fact: efidisk0 and tpmstate0 know these keys and no others; all are decided when the volume is made.
+    case Bus::kEfi:
+      return setting.name == "efitype" || setting.name == "pre-enrolled-keys" || setting.name == "ms-cert";
+    case Bus::kTpm:
+      return setting.name == "version";
+    case Bus::kUnused:
+      return false;
+  }
+  return false;
+}
+
+const OptionValue* option_of(const Drive* drive, std::string_view key) {
+  return drive != nullptr ? drive->options.find(key) : nullptr;
+}
+
+struct DiskContext {
+  const ResolvedVm& vm;
+  const ResolvedDisk& disk;
+  const LiveVm& guest;
+  const GuestMode& mode;
+  const StorageTable& storages;
+  DiffDetail detail;
+  std::vector<Finding>& findings;
+};
+
+void keep(const DiskContext& c, DiskDiff& out, SettingChange change) {
+  if (change.state == SettingState::kFindingOnly) {
+    c.findings.push_back({.severity = Severity::kWarning,
+                          .rule = rule_of(change.desired),
+                          .where = disk_address(c.vm, c.disk),
+                          .what = fmt::format("{} is {}, the rules advise {}.", change.key, to_text(change.configured),
+                                              to_text(change.desired.value)),
+                          .fix = fmt::format("State {} on the disk or in its role to have it changed.", change.key),
+                          .span = c.disk.span});
+  }
+  const bool interesting = change.state != SettingState::kInSync && change.state != SettingState::kCannotTell;
+  if (interesting || c.detail == DiffDetail::kEverything) out.settings.push_back(std::move(change));
+}
+
+void compare_drive_option(const DiskContext& c, const DiskDiff& disk, std::string_view key, const Setting& setting,
+                          const Resolved& desired, const LiveDrive* drive, StorageKind kind, std::string_view format,
+                          DiskDiff& out) {
+  const Drive* configured = drive != nullptr ? drive->configured() : nullptr;
+  const Drive* running = drive != nullptr && drive->current && c.mode.running ? &*drive->current : configured;
+  SettingChange change{.key = std::string(key), .desired = desired};
+  if (const OptionValue* value = option_of(configured, key)) change.configured = *value;
+  if (const OptionValue* value = option_of(running, key)) change.running = *value;
+  const bool fixed = disk.desired_slot.bus == Bus::kEfi || disk.desired_slot.bus == Bus::kTpm;
+  change.effect = fixed ? TakesEffect::kFixed : effect_now(setting, key, c.mode, change.running, desired.value);
+  // An unset aio depends on the cache mode: the wanted one, because both are written together, or the one that still
+  // runs.
+  const Resolved* wanted_cache = c.disk.settings.find("cache");
+  const auto unset_in = [&](const Drive* state) {
+    const OptionValue* cache =
+        wanted_cache != nullptr && state == configured ? &wanted_cache->value : option_of(state, "cache");
+    return effective_drive_option(key, kind, disk.desired_slot.bus, format, cache != nullptr ? *cache : OptionValue{});
+  };
+  const auto wanted_in = [&](const Drive* state, const OptionValue& present) {
+    if (desired.value == present) return true;
+    if (is_absent(desired.value) == is_absent(present)) return false;
+    if (key == "cache" || key == "aio") {
+      const OptionValue unset = unset_in(state);
+      return is_absent(unset) || unset == (is_absent(desired.value) ? present : desired.value);
+    }
+    return same_value(&setting, desired.value, present);
+  };
+  if (wanted_in(configured, change.configured)) {
+    change.state = wanted_in(running, change.running) ? SettingState::kInSync : SettingState::kWaitsForRestart;
+  } else {
+    change.state = desired.finding_only ? SettingState::kFindingOnly : SettingState::kDiffers;
+    if (is_absent(change.configured) && (key == "cache" || key == "aio")) {
+      const OptionValue unset = unset_in(configured);
+      if (!is_absent(unset)) change.note = fmt::format("unset (= {} here)", to_text(unset));
+    }
+  }
+  keep(c, out, std::move(change));
+}
+
+void compare_zvol(const DiskContext& c, DiskDiff& out, std::string_view key, const Resolved& desired,
+                  const LiveVolume* volume) {
+  SettingChange change{
+      .key = std::string(key), .desired = desired, .effect = find_setting(Home::kZvolProperty, key)->effect};
+  change.state = SettingState::kCannotTell;
+  change.note = "The API does not show properties of a zvol; host access is needed.";
+  if (key == "volblocksize" && volume != nullptr && volume->volblocksize) {
+    change.configured = change.running = OptionValue(*volume->volblocksize);
+    change.note.clear();
+    change.state = change.configured == desired.value ? SettingState::kInSync
+                   : desired.finding_only             ? SettingState::kFindingOnly
+                                                      : SettingState::kDiffers;
+  } else if (key == "provisioning" && volume != nullptr && volume->refreservation) {
+    const bool thick = volume->refreservation->bytes != 0;
+    change.configured = change.running = OptionValue(std::string(thick ? "thick" : "thin"));
+    change.note.clear();
+    change.state = change.configured == desired.value ? SettingState::kInSync : SettingState::kFindingOnly;
+  }
+  keep(c, out, std::move(change));
+}
+
+// Storage, format and size: where the volume lies.
+void compare_place(const DiskContext& c, const DiskBinding& binding, DiskDiff& out) {
+  if (!binding.volume || is_cloud_init(c.disk)) return;
+  const VolumeId& volume = *binding.volume;
+  const std::string storage = desired_text(c.disk, "storage");
+  const Resolved* place = c.disk.settings.find("storage");
+  if (!storage.empty() && storage != volume.storage) {
+    SettingChange change{.key = "storage",
+                         .state = SettingState::kDiffers,
+                         .running = volume.storage,
+                         .configured = volume.storage,
+                         .desired = *place,
+                         .effect = TakesEffect::kByMove};
+    if (place->finding_only) {
+      change.state = SettingState::kFindingOnly;
+    } else {
+      out.move_to = storage;
+      out.move_why = "the disk belongs on another storage";
+      const StorageView* from = c.storages.find(volume.storage);
+      const StorageView* to = c.storages.find(storage);
+      if (from != nullptr && to != nullptr && from->has_zvols() && to->has_zvols() &&
+          from->blocksize != to->blocksize) {
+        out.move_why = fmt::format("new zvols get volblocksize {} there, {} here", to_text(to->blocksize),
+                                   to_text(from->blocksize));
+      }
+    }
+    keep(c, out, std::move(change));
+  }
+  const std::string format = desired_text(c.disk, "format");
+  if (!format.empty() && format != image_format(volume) && !out.move_to) {
+    const Resolved* wish = c.disk.settings.find("format");
+    SettingChange change{.key = "format",
+                         .state = SettingState::kDiffers,
+                         .running = std::string(image_format(volume)),
+                         .configured = std::string(image_format(volume)),
+                         .desired = *wish,
+                         .effect = TakesEffect::kByMove};
+    if (wish->finding_only)
+      change.state = SettingState::kFindingOnly;
+    else
+      out.format_to = format;
+    keep(c, out, std::move(change));
+  }
+  const std::optional<ByteSize> wanted = desired_size(c.disk);
+  if (!wanted) return;
+  if (!binding.size) {
+    keep(c, out,
+         {.key = "size",
+          .state = SettingState::kCannotTell,
+          .desired = *c.disk.settings.find("size"),
+          .note = "The size of the volume is not listed."});
+    return;
+  }
+  const StorageView* view = c.storages.find(volume.storage);
+  const ByteSize grain = view != nullptr ? view->grain() : 1_KiB;
+  if (wanted->padded_to(grain) == binding.size->padded_to(grain)) return;
+  SettingChange change{.key = "size",
+                       .state = SettingState::kDiffers,
+                       .running = *binding.size,
+                       .configured = *binding.size,
+                       .desired = *c.disk.settings.find("size"),
+                       .effect = TakesEffect::kAtOnce};
+  if (*wanted > *binding.size) {
+    out.grow_to = *wanted;
+  } else {
+    change.effect = TakesEffect::kFixed;
+    change.note = "PVE does not shrink disks.";
+    if (out.blocked.empty()) {
+      out.blocked = fmt::format("the volume has {}, the fleet says {}, and PVE does not shrink disks",
+                                to_text(*binding.size), to_text(*wanted));
+      out.remedy =
+          fmt::format("state size: {} or make a smaller disk and copy inside the guest", to_text(*binding.size));
+    }
+  }
+  keep(c, out, std::move(change));
+}
+
+DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
+  DiskDiff out{.name = c.disk.name,
+               .desired_slot = c.disk.slot,
+               .match = binding.match,
+               .live_slot = binding.live_slot,
+               .volume = binding.volume};
+  out.candidates = std::move(binding.candidates);
+  out.blocked = std::move(binding.blocked);
+  out.remedy = std::move(binding.remedy);
+  out.live_size = binding.size;
+  out.absent = c.disk.absent;
+  out.detached = c.disk.detached;
+  if (out.match == DiskMatch::kAmbiguous || out.match == DiskMatch::kWrongHolder || out.absent || out.detached)
+    return out;
+  const Drive* configured = binding.drive != nullptr ? binding.drive->configured() : nullptr;
+  if (out.match != DiskMatch::kMissing) compare_place(c, binding, out);
+
+  const std::string target = out.move_to      ? *out.move_to
+                             : binding.volume ? binding.volume->storage
+                                              : desired_text(c.disk, "storage");
+  const StorageView* storage = c.storages.find(target);
+  // A path ("/dev/…") is a raw device: everything unset means what it means on plain block devices.
+  const StorageKind kind = storage != nullptr ? storage->kind : StorageKind::kDevice;
+  const std::string_view format = binding.volume ? image_format(*binding.volume) : std::string_view("raw");
+  const LiveVolume* volume = binding.volume ? c.storages.volume(*binding.volume, c.guest.node) : nullptr;
+  const bool attached = configured != nullptr && out.match != DiskMatch::kUnused;
+  for (const auto& [key, desired] : c.disk.settings) {
+    if (const Setting* setting = find_setting(Home::kDriveOption, key)) {
+      if (is_cloud_init(c.disk) || !fits_bus(*setting, c.disk.slot.bus)) continue;
+      compare_drive_option(c, out, key, *setting, desired, attached ? binding.drive : nullptr, kind, format, out);
+    } else if (find_setting(Home::kZvolProperty, key) != nullptr) {
+      if (out.match == DiskMatch::kMissing || out.move_to || storage == nullptr || !storage->has_zvols()) continue;
+      compare_zvol(c, out, key, desired, volume);
+    }
+  }
+  return out;
+}
+
+SettingChange compare_cd(std::string_view key, DriveSlot slot, const Resolved& desired, const LiveVm& guest,
+                         const GuestMode& mode) {
+  SettingChange change{.key = std::string(key), .desired = desired, .effect = TakesEffect::kAtOnce};
+  const LiveDrive* drive = guest.drive(slot);
+  const auto text = [](const Drive* state) -> OptionValue {
+    if (state == nullptr) return {};
+    return state->volume ? to_text(*state->volume) : state->path;
+  };
+  const Drive* configured = drive != nullptr ? drive->configured() : nullptr;
+  change.configured = text(configured);
+  change.running = mode.running && drive != nullptr && drive->has_pending()
+                       ? text(drive->current ? &*drive->current : nullptr)
+                       : change.configured;
+  // Fact: a medium changes in a running guest, an ide or sata drive does not come or go.
+  if (mode.running && (configured == nullptr || is_absent(desired.value))) change.effect = TakesEffect::kAtRestart;
+  if (configured != nullptr && configured->medium == Drive::Medium::kDisk) {
+    change.state = SettingState::kCannotTell;
+    change.note = fmt::format("{} holds a disk", to_text(slot));
+    return change;
+  }
+  OptionValue wanted = desired.value;
+  if (auto* medium = std::get_if<std::string>(&wanted)) *medium = medium->substr(0, medium->find(','));
+  change.desired.value = wanted;
+  change.state = wanted == change.configured
+                     ? (wanted == change.running ? SettingState::kInSync : SettingState::kWaitsForRestart)
+                     : SettingState::kDiffers;
+  return change;
+}
+
+void name_foreign_pending(const ResolvedVm& vm, const LiveVm& guest, VmDiff& out) {
+  for (const auto& [key, option] : guest.options)
+    if (option.has_pending() && !vm.options.contains(key)) out.foreign_pending.push_back(key);
+  for (const LiveDrive& drive : guest.drives) {
+    if (!drive.has_pending()) continue;
+    const auto disk = std::ranges::find(vm.disks, drive.slot, &ResolvedDisk::slot);
+    bool foreign = disk == vm.disks.end();
+    if (!foreign && drive.pending && drive.current) {
+      // Of a declared disk, those keys that nobody declared.
+      for (const auto* state : {&*drive.pending, &*drive.current}) {
+        const Drive& other = state == &*drive.pending ? *drive.current : *drive.pending;
+        for (const auto& [key, value] : state->options) {
+          const OptionValue* theirs = other.options.find(key);
+          foreign = foreign || ((theirs == nullptr || !(*theirs == value)) && !disk->settings.contains(key));
+        }
+      }
+      foreign = foreign || drive.pending->volume != drive.current->volume ||
+                !(drive.pending->unknown == drive.current->unknown);
+    }
+    if (foreign) out.foreign_pending.push_back(to_text(drive.slot));
+  }
+  std::ranges::sort(out.foreign_pending);
+}
+
+}  // namespace
+
+std::optional<DriveSlot> cd_slot(std::string_view option_key) {
+  if (option_key == "cdrom") return DriveSlot{Bus::kIde, 2};
+  std::optional<DriveSlot> slot = parse_slot(option_key);
+  if (slot && (slot->bus == Bus::kEfi || slot->bus == Bus::kTpm || slot->bus == Bus::kUnused)) return std::nullopt;
+  return slot;
+}
+
+OptionValue effective_drive_option(std::string_view key, StorageKind kind, Bus bus, std::string_view format,
+                                   const OptionValue& cache) {
+  const auto* text = std::get_if<std::string>(&cache);
+  const CacheMode mode =
+      text != nullptr ? parse_cache(*text).value_or(effective_cache(kind, bus)) : effective_cache(kind, bus);
+  if (key == "cache") return std::string(to_text(effective_cache(kind, bus)));
+  if (key != "aio") return {};
+  const std::optional<AioMode> aio = effective_aio(kind, format, mode);
+  return aio ? OptionValue(std::string(to_text(*aio))) : OptionValue{};
+}
+
+VmDiff diff_guest(const ResolvedVm& vm, const LiveVm& guest, const StorageTable& storages, DiffDetail detail,
+                  std::vector<Finding>& findings) {
+  VmDiff out{.address = {.kind = AddressKind::kVm, .name = vm.name},
+             .vmid = vm.vmid,
+             .node = guest.node,
+             .power = guest.power};
+  const GuestMode mode = mode_of(guest);
+  for (const auto& [key, desired] : vm.options) {
+    SettingChange change;
+    if (const std::optional<DriveSlot> slot = cd_slot(key)) {
+      change = compare_cd(key, *slot, desired, guest, mode);
+    } else {
+      change = compare_option(key, desired, guest.options.find(key), guest, mode);
+    }
+    if (change.state == SettingState::kFindingOnly) {
+      findings.push_back({.severity = Severity::kWarning,
+                          .rule = rule_of(desired),
+                          .where = out.address,
+                          .what = fmt::format("{} is {}, the rules advise {}.", key, to_text(change.configured),
+                                              to_text(desired.value)),
+                          .span = span_of(desired)});
+    }
+    const bool interesting = change.state != SettingState::kInSync && change.state != SettingState::kCannotTell;
+    if (interesting || detail == DiffDetail::kEverything) out.options.push_back(std::move(change));
+  }
+  std::vector<DiskBinding> bindings = bind_disks(vm, &guest, storages);
+  for (std::size_t i = 0; i < vm.disks.size(); ++i) {
+    const DiskContext context{vm, vm.disks[i], guest, mode, storages, detail, findings};
+    DiskDiff disk = diff_disk(context, bindings[i]);
+    const bool gone = (disk.absent || disk.detached) && disk.match == DiskMatch::kMissing;
+    const bool same = disk.match == DiskMatch::kInPlace && !disk.absent && !disk.detached && disk.blocked.empty() &&
+                      disk.settings.empty() && !disk.move_to && !disk.format_to && !disk.grow_to;
+    if ((!same && !gone) || detail == DiffDetail::kEverything) out.disks.push_back(std::move(disk));
+  }
+  name_foreign_pending(vm, guest, out);
+  return out;
+}
+
+VmDiff diff_missing_guest(const ResolvedVm& vm, const StorageTable& storages) {
+  VmDiff out{.address = {.kind = AddressKind::kVm, .name = vm.name},
+             .vmid = vm.vmid,
+             .node = vm.node.value_or(""),
+             .presence = Presence::kMissing,
+             .power = PowerState::kStopped};
+  for (const auto& [key, desired] : vm.options) {
+    if (is_absent(desired.value)) continue;
+    out.options.push_back(
+        {.key = key, .state = SettingState::kDiffers, .desired = desired, .effect = TakesEffect::kAtOnce});
+  }
+  std::vector<DiskBinding> bindings = bind_disks(vm, nullptr, storages);
+  for (std::size_t i = 0; i < vm.disks.size(); ++i) {
+    const ResolvedDisk& disk = vm.disks[i];
+    if (disk.absent || disk.detached) continue;
+    DiskDiff missing{.name = disk.name, .desired_slot = disk.slot, .match = bindings[i].match};
+    missing.candidates = std::move(bindings[i].candidates);
+    missing.blocked = std::move(bindings[i].blocked);
+    missing.remedy = std::move(bindings[i].remedy);
+    const StorageView* storage = storages.find(desired_text(disk, "storage"));
+    for (const auto& [key, desired] : disk.settings) {
+      const Setting* setting = find_setting(Home::kDriveOption, key);
+      if (setting == nullptr || is_absent(desired.value) || is_cloud_init(disk) || !fits_bus(*setting, disk.slot.bus))
+        continue;
+      if (storage != nullptr && (key == "cache" || key == "aio")) {
+        const Resolved* cache = disk.settings.find("cache");
+        const OptionValue unset = effective_drive_option(key, storage->kind, disk.slot.bus, "raw",
+                                                         cache != nullptr ? cache->value : OptionValue{});
+        if (is_absent(unset) || unset == desired.value) continue;  // unset says the same
+      }
+      if (same_value(setting, desired.value, {})) continue;
+      missing.settings.push_back(
+          {.key = key, .state = SettingState::kDiffers, .desired = desired, .effect = TakesEffect::kAtOnce});
+    }
+    out.disks.push_back(std::move(missing));
+  }
+  return out;
+}
+
+}  // namespace pvr

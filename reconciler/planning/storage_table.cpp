@@ -1,0 +1,136 @@
+#include "reconciler/planning/storage_table.h"
+
+#include <algorithm>
+
+#include "reconciler/model/option_codec.h"
+#include "reconciler/model/settings.h"
+
+namespace pvr {
+namespace {
+
+const OptionValue* value_of(const ResolvedSettings& settings, std::string_view key) {
+  const Resolved* found = settings.find(key);
+  return found != nullptr && !is_absent(found->value) ? &found->value : nullptr;
+}
+
+OptionValue property(const StorageView& view, std::string_view key) {
+  if (view.live != nullptr) {
+    const std::string* text = view.live->properties.find(key);
+    const Setting* setting = find_setting(Home::kStorageOption, key);
+    if (text == nullptr || setting == nullptr) return {};
+    Result<OptionValue> parsed = parse_option(*setting, *text);
+    return parsed ? *parsed : OptionValue(*text);
+  }
+  const OptionValue* declared = value_of(view.declared->properties, key);
+  return declared != nullptr ? *declared : OptionValue{};
+}
+
+bool flag(const StorageView& view, std::string_view key) {
+  const OptionValue value = property(view, key);
+  const bool* set = std::get_if<bool>(&value);
+  return set != nullptr && *set;
+}
+
+StorageKind kind_of(const StorageView& view) {
+  const std::string_view type = view.type;
+  if (type == "zfspool") return StorageKind::kZfsZvol;
+  if (type == "lvm")
+    return flag(view, "snapshot-as-volume-chain") ? StorageKind::kLvmThickChain : StorageKind::kLvmThick;
+  if (type == "lvmthin") return StorageKind::kLvmThin;
+  if (type == "nfs") return StorageKind::kNfs;
+  if (type == "cifs") return StorageKind::kCifs;
+  if (type == "rbd") return flag(view, "krbd") ? StorageKind::kRbdKernel : StorageKind::kRbd;
+  if (type == "iscsi") return StorageKind::kIscsiLun;
+  // Both speak to the target through QEMU's own network driver, which takes no aio setting.
+  if (type == "zfs" || type == "iscsidirect") return StorageKind::kZfsOverIscsi;
+  // Only without nocow does an unset cache go through the page cache.
+  if (type == "btrfs") return flag(view, "nocow") ? StorageKind::kFile : StorageKind::kBtrfs;
+  return StorageKind::kFile;
+}
+
+StorageView view_of(std::string id, const LiveStorage* live, const ResolvedStorage* declared) {
+  StorageView view{.id = std::move(id), .live = live, .declared = declared};
+  view.type = live != nullptr ? live->type : declared->type;
+  view.kind = kind_of(view);
+  static constexpr std::string_view kNetworkTypes[] = {"iscsi",  "nfs",         "cifs", "rbd",
+                                                       "cephfs", "iscsidirect", "zfs",  "pbs"};
+  view.shared = flag(view, "shared") || std::ranges::find(kNetworkTypes, view.type) != std::end(kNetworkTypes);
+  if (const OptionValue nodes = property(view, "nodes"); const auto* list = std::get_if<StringList>(&nodes))
+    view.nodes = *list;
+  if (const OptionValue pool = property(view, "pool"); const auto* text = std::get_if<std::string>(&pool))
+    view.dataset = *text;
+  if (view.has_zvols()) {
+    const OptionValue blocksize = property(view, "blocksize");
+    const auto* size = std::get_if<ByteSize>(&blocksize);
+    view.blocksize = size != nullptr ? *size : ByteSize{16_KiB};  // Fact: OpenZFS's default since 2.2
+  }
+  return view;
+}
+
+}  // namespace
+
+bool StorageView::on_node(std::string_view node) const {
+  if (!nodes.empty() && std::ranges::find(nodes, node) == nodes.end()) return false;
+  if (live == nullptr || live->on_node.empty()) return true;
+  const auto found = live->on_node.find(std::string(node));
+  return found != live->on_node.end() && found->second.enabled;
+}
+
+ByteSize StorageView::grain() const {
+  switch (kind) {
+    case StorageKind::kZfsZvol:
+      return 1_MiB;
+    case StorageKind::kLvmThick:
+    case StorageKind::kLvmThickChain:
+    case StorageKind::kLvmThin:
+      return 4_MiB;
+    default:
+      return 1_KiB;
+  }
+}
+
+StorageTable::StorageTable(const ResolvedFleet& fleet, const LiveState& live) : live_(live) {
+  for (const LiveStorage& storage : live.storages)
+    storages_.emplace(storage.id, view_of(storage.id, &storage, nullptr));
+  for (const ResolvedStorage& storage : fleet.storages) {
+    auto at = storages_.find(storage.id);
+    if (at == storages_.end()) {
+      storages_.emplace(storage.id, view_of(storage.id, nullptr, &storage));
+    } else {
+      at->second.declared = &storage;
+    }
+  }
+  for (const LiveVolume& volume : live.volumes) {
+    if (!volume.parent.empty()) parents_.push_back(volume.parent);
+    std::optional<Vmid> owner = volume.owner ? volume.owner : owner_of(volume.id);
+    if (owner) owned_[owner->number].push_back(&volume);
+  }
+}
+
+const StorageView* StorageTable::find(std::string_view id) const {
+  auto at = storages_.find(id);
+  return at != storages_.end() ? &at->second : nullptr;
+}
+
+const LiveVolume* StorageTable::volume(const VolumeId& id, std::string_view node) const {
+  auto at = std::ranges::lower_bound(live_.volumes, id, {}, &LiveVolume::id);
+  for (; at != live_.volumes.end() && at->id == id; ++at) {
+    if (at->node.empty() || at->node == node) return &*at;
+  }
+  return nullptr;
+}
+
+const std::vector<const LiveVolume*>& StorageTable::owned_by(Vmid vmid) const {
+  static const std::vector<const LiveVolume*> kNone;
+  auto at = owned_.find(vmid.number);
+  return at != owned_.end() ? at->second : kNone;
+}
+
+bool StorageTable::has_children(const VolumeId& id) const {
+  // Fact: listings name a linked clone's origin as "NAME@__base__" or as a volume id, depending on the storage type.
+  return std::ranges::any_of(parents_, [&](const std::string& parent) {
+    return parent == to_text(id) || parent == id.name || parent == id.name + "@__base__";
+  });
+}
+
+}  // namespace pvr

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "reconciler/model/live_state.h"
+#include "reconciler/model/resolved_fleet.h"
+#include "reconciler/model/storage_kind.h"
+
+namespace pvr {
+
+/// One storage as diff and plan need it: the live one, or, where it does not exist yet, the one the fleet declares.
+struct StorageView {
+  std::string id = {};
+  std::string type = {};
+  StorageKind kind = StorageKind::kUnknown;  // dir counts as kFile here: only unset options are judged by it
+  bool shared = false;
+  std::vector<std::string> nodes = {};  // empty: all
+  std::string dataset = {};             // zfspool: its `pool`
+  ByteSize blocksize = {};              // zfspool: of new zvols
+  const LiveStorage* live = nullptr;    // null: does not exist yet
+  const ResolvedStorage* declared = nullptr;
+
+  [[nodiscard]] bool on_node(std::string_view node) const;
+  /// Volumes are padded to a multiple of this. Fact: zfspool 1 MiB, LVM extents of 4 MiB (the default), everything else
+  /// 1 KiB.
+  [[nodiscard]] ByteSize grain() const;
+  /// Whether volumes have a volblocksize.
+  [[nodiscard]] bool has_zvols() const { return kind == StorageKind::kZfsZvol; }
+};
+
+/// Look-ups over fleet and live state that would be linear searches otherwise. Holds pointers into both.
+class StorageTable {
+ public:
+  StorageTable(const ResolvedFleet& fleet, const LiveState& live);
+  [[nodiscard]] const StorageView* find(std::string_view id) const;
+  /// The listed volume, on `node` where the storage is local; null when it is not in the listing.
+  [[nodiscard]] const LiveVolume* volume(const VolumeId& id, std::string_view node) const;
+  /// Volumes whose names carry this guest's number, in order of their ids.
+  [[nodiscard]] const std::vector<const LiveVolume*>& owned_by(Vmid vmid) const;
+  /// Whether other guests' volumes are linked clones of this one.
+  [[nodiscard]] bool has_children(const VolumeId& id) const;
+
+ private:
+  const LiveState& live_;
+  std::map<std::string, StorageView, std::less<>> storages_;
+  std::unordered_map<std::uint32_t, std::vector<const LiveVolume*>> owned_;
+  std::vector<std::string> parents_;
+};
+
+}  // namespace pvr
