@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "reconciler/model/option_codec.h"
 
@@ -74,11 +75,14 @@ TEST(Settings, EffectsOfDriveOptionsFollowTheHotplugMatrix) {
 
 /// The machine-readable parameter schema of PVE, where someone has put one.
 std::optional<json> api_schema() {
-  const char* folder = std::getenv("PVERECONCILE_SHARED");
-  const std::filesystem::path beside = std::filesystem::path(PVERECONCILE_SOURCE_DIR) / "../shared/pve";
-  std::ifstream file((folder != nullptr ? std::filesystem::path(folder) : beside) / "apidoc.json");
-  if (!file) return std::nullopt;
-  return json::parse(file);
+  const std::filesystem::path source = PVERECONCILE_SOURCE_DIR;
+  std::vector<std::filesystem::path> places = {source / "../shared/pve"};
+  if (const char* named = std::getenv("PVERECONCILE_SHARED"))
+    places.insert(places.begin(), {named, std::filesystem::path(named) / "pve"});
+  for (const auto& place : places) {
+    if (std::ifstream file(place / "apidoc.json"); file) return json::parse(file);
+  }
+  return std::nullopt;
 }
 
 json parameters_of(const json& schema, const std::string& method, const std::string& path) {
