@@ -11,6 +11,9 @@ namespace {
 
 constexpr const char* kBuiltInCluster = "built-in";
 
+/// The library would print its own idea of the choices behind the type's name.
+CLI::Validator unnamed(CLI::Validator validator) { return validator.description(""); }
+
 void cluster_options(CLI::App& app, Invocation& to) {
   app.add_option("--endpoint", to.endpoints, "Address of a node; several are failed over")->type_name("URL");
   app.add_option("--fingerprint", to.fingerprint, "SHA-256 fingerprint of the nodes' certificate")
