@@ -93,6 +93,8 @@ class PveReader {
   [[nodiscard]] virtual Result<std::vector<GuestRow>> guests() = 0;
   [[nodiscard]] virtual Result<LiveNode> node_facts(const std::string& node) = 0;       // version, cpu, memory
   [[nodiscard]] virtual Result<std::vector<LivePoolLayout>> zpools(const std::string& node) = 0;
+  /// What the LVM volume groups of a node lie on; only those where it can be told.
+  [[nodiscard]] virtual Result<std::map<std::string, Media>> volume_group_media(const std::string& node) = 0;
   [[nodiscard]] virtual Result<StorageList> storages() = 0;
   [[nodiscard]] virtual Result<LiveStorageOnNode> storage_status(const std::string& node, const std::string& storage) = 0;
   [[nodiscard]] virtual Result<std::vector<LiveVolume>> volumes(const std::string& node, const std::string& storage, std::optional<Vmid> owner) = 0;

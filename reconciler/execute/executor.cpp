@@ -1,0 +1,253 @@
+#include "reconciler/execute/executor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "reconciler/execute/cluster_config.h"
+#include "reconciler/execute/guest_config.h"
+#include "reconciler/execute/guest_disks.h"
+#include "reconciler/execute/guest_lifecycle.h"
+#include "reconciler/execute/guest_power.h"
+#include "reconciler/execute/move_disk.h"
+#include "reconciler/execute/procedure.h"
+#include "reconciler/ports/system_clock.h"
+
+namespace pvr {
+namespace {
+
+/// Which procedure carries out an alternative of the plan. A new alternative without a row does not compile.
+template <class Params>
+struct ProcedureOf;
+template <class P>
+struct Is {
+  using Type = P;
+};
+template <>
+struct ProcedureOf<CreateStorage> : Is<CreateStorageProcedure> {};
+template <>
+struct ProcedureOf<UpdateStorage> : Is<UpdateStorageProcedure> {};
+template <>
+struct ProcedureOf<CreatePool> : Is<CreatePoolProcedure> {};
+template <>
+struct ProcedureOf<AddToPool> : Is<AddToPoolProcedure> {};
+template <>
+struct ProcedureOf<CreateVm> : Is<CreateVmProcedure> {};
+template <>
+struct ProcedureOf<CloneVm> : Is<CloneVmProcedure> {};
+template <>
+struct ProcedureOf<SetVmOptions> : Is<SetVmOptionsProcedure> {};
+template <>
+struct ProcedureOf<SetDriveOptions> : Is<SetDriveOptionsProcedure> {};
+template <>
+struct ProcedureOf<AddDisk> : Is<AddDiskProcedure> {};
+template <>
+struct ProcedureOf<AttachVolume> : Is<AttachVolumeProcedure> {};
+template <>
+struct ProcedureOf<DetachDisk> : Is<DetachDiskProcedure> {};
+template <>
+struct ProcedureOf<DestroyVolume> : Is<DestroyVolumeProcedure> {};
+template <>
+struct ProcedureOf<ResizeDisk> : Is<ResizeDiskProcedure> {};
+template <>
+struct ProcedureOf<MoveDisk> : Is<MoveDiskProcedure> {};
+template <>
+struct ProcedureOf<RestartVm> : Is<RestartVmProcedure> {};
+template <>
+struct ProcedureOf<StartVm> : Is<StartVmProcedure> {};
+template <>
+struct ProcedureOf<StopVm> : Is<StopVmProcedure> {};
+template <>
+struct ProcedureOf<DestroyVm> : Is<DestroyVmProcedure> {};
+template <>
+struct ProcedureOf<SetHa> : Is<SetHaProcedure> {};
+template <>
+struct ProcedureOf<RemoveHa> : Is<RemoveHaProcedure> {};
+template <>
+struct ProcedureOf<SetReplication> : Is<SetReplicationProcedure> {};
+
+/// Errors that no other operation of this run would escape.
+bool concerns_all(ErrorKind kind) {
+  return kind == ErrorKind::kLeaseLost || kind == ErrorKind::kUnauthorized || kind == ErrorKind::kTls;
+}
+
+/// The threads around the schedule. Everything behind the mutex; operations run without it.
+class Run {
+ public:
+  Run(const Plan& plan, const ApplyPorts& ports, const ApplyOptions& options, Lease* lease, std::stop_token stop)
+      : plan_(plan),
+        ports_(ports),
+        options_(options),
+        lease_(lease),
+        stop_(std::move(stop)),
+        schedule_(plan.operations, options.limits) {}
+
+  ApplyReport run() {
+    ports_.events.emit(RunStarted{.operations = static_cast<std::uint32_t>(plan_.operations.size())});
+    const std::stop_callback on_stop(stop_, [this] {
+      const std::scoped_lock lock(mutex_);
+      schedule_.stop(Outcome::kInterrupted, "Not started: the run was interrupted.");
+      changed_.notify_all();
+    });
+    {
+      std::vector<std::jthread> threads;
+      const auto count = std::min<std::size_t>(std::max(1U, options_.limits.parallelism), plan_.operations.size());
+      for (std::size_t i = 0; i < count; ++i) threads.emplace_back([this] { work(); });
+    }
+    const std::scoped_lock lock(mutex_);
+    for (OperationReport& report : schedule_.unstarted()) {
+      ports_.events.emit(
+          OperationFinished{.operation = report.operation, .outcome = report.outcome, .detail = report.detail});
+      report_.operations.push_back(std::move(report));
+    }
+    std::ranges::sort(report_.operations, {}, &OperationReport::operation);
+    report_.interrupted = stop_.stop_requested();
+    ports_.events.emit(RunFinished{.interrupted = report_.interrupted});
+    return std::move(report_);
+  }
+
+ private:
+  void work() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      const std::vector<OperationId> ready = schedule_.ready();
+      if (ready.empty()) {
+        if (schedule_.over()) break;
+        if (schedule_.running() == 0) {
+          report_.stopped_by = "The operations of the plan wait for each other. This is a bug in pvereconcile.";
+          schedule_.stop(Outcome::kSkipped, report_.stopped_by);
+          break;
+        }
+        changed_.wait(lock);
+        continue;
+      }
+      const Operation& operation = plan_.operations[ready.front() - 1];
+      schedule_.started(operation.id);
+      // Others may be ready, too.
+      if (ready.size() > 1) changed_.notify_one();
+      lock.unlock();
+      OperationEnd end = carry_out(operation);
+      lock.lock();
+      finish(std::move(end));
+      changed_.notify_all();
+    }
+    changed_.notify_all();
+  }
+
+  OperationEnd carry_out(const Operation& operation) {
+    ports_.events.emit(OperationStarted{.operation = operation.id});
+    OperationEnd end = run_operation({.operation = operation,
+                                      .pve = ports_.pve,
+                                      .clock = ports_.clock,
+                                      .events = ports_.events,
+                                      .memory = memory_,
+                                      .lease = lease_,
+                                      .patience = options_.patience,
+                                      .stop = stop_});
+    ports_.events.emit(
+        OperationFinished{.operation = operation.id, .outcome = end.report.outcome, .detail = end.report.detail});
+    return end;
+  }
+
+  void finish(OperationEnd end) {
+    schedule_.finished(end.report.operation, end.report.outcome);
+    const bool bad = end.report.outcome == Outcome::kFailed || end.report.outcome == Outcome::kConflict;
+    if (bad) ++failures_;
+    if (bad && concerns_all(end.kind) && report_.stopped_by.empty()) {
+      report_.stopped_by = end.report.detail;
+      schedule_.stop(Outcome::kSkipped, "Not started: " + end.report.detail);
+    } else if (options_.most_failures != 0 && failures_ >= options_.most_failures && report_.stopped_by.empty()) {
+      report_.stopped_by = fmt::format("{} operations failed.", failures_);
+      schedule_.stop(Outcome::kSkipped, "Not started: too many operations failed.");
+    }
+    report_.operations.push_back(std::move(end.report));
+  }
+
+  const Plan& plan_;
+  const ApplyPorts& ports_;
+  const ApplyOptions& options_;
+  Lease* lease_;
+  std::stop_token stop_;
+  RunMemory memory_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Schedule schedule_;
+  ApplyReport report_;
+  std::uint32_t failures_ = 0;
+};
+
+/// Drops notes about restarts that are over: the guest runs, or does not exist any more.
+void tidy_restarts(Lease& lease, PveApi& pve) {
+  const auto noted = lease.restarting();
+  if (noted.empty()) return;
+  const auto rows = pve.guests();
+  if (!rows) return;
+  for (const std::uint32_t number : noted) {
+    const auto row = std::ranges::find(*rows, Vmid{number}, &GuestRow::vmid);
+    bool over = row == rows->end();
+    if (!over) {
+      const auto status = pve.guest_status({.node = row->node, .vmid = Vmid{number}});
+      over = status && status->power == PowerState::kRunning;
+    }
+    if (over) static_cast<void>(lease.forget_restart(Vmid{number}));
+  }
+}
+
+ApplyReport nothing_done(const Plan& plan, const Error& error) {
+  ApplyReport report;
+  report.stopped_by = error.text();
+  for (const Operation& operation : plan.operations)
+    report.operations.push_back({.operation = operation.id,
+                                 .outcome = Outcome::kSkipped,
+                                 .detail = "Not started: " + error.text(),
+                                 .warnings = {}});
+  return report;
+}
+
+}  // namespace
+
+OperationEnd run_operation(const Work::Parts& parts) {
+  Work work(parts);
+  const ProcedureEnd end = std::visit(
+      [&](const auto& params) {
+        using Carrier = typename ProcedureOf<std::remove_cvref_t<decltype(params)>>::Type;
+        return run_procedure<Carrier>(params, work);
+      },
+      parts.operation.procedure);
+  return {.report = {.operation = parts.operation.id,
+                     .outcome = end.outcome,
+                     .detail = end.detail,
+                     .warnings = work.take_warnings()},
+          .kind = end.kind};
+}
+
+ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions options, std::stop_token stop) {
+  if (plan.operations.empty()) return {};
+  std::unique_ptr<Lease> lease;
+  if (options.with_lease) {
+    if (options.lease.nonce.empty()) options.lease.nonce = random_hex(16);
+    auto taken = Lease::acquire(ports.pve, ports.clock, options.lease);
+    if (!taken) return nothing_done(plan, taken.error());
+    lease = std::move(taken).value();
+  }
+  Run run(plan, ports, options, lease.get(), std::move(stop));
+  ApplyReport report = run.run();
+  if (lease) {
+    tidy_restarts(*lease, ports.pve);
+    const Status released = lease->release();
+    if (!released && report.stopped_by.empty() && released.error().kind != ErrorKind::kLeaseLost &&
+        !report.operations.empty())
+      report.operations.back().warnings.push_back(
+          fmt::format("The lease could not be given back ({}); it ends by itself.", released.error().text()));
+  }
+  return report;
+}
+
+}  // namespace pvr

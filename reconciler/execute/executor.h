@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+
+#include "reconciler/execute/lease.h"
+#include "reconciler/execute/schedule.h"
+#include "reconciler/execute/work.h"
+#include "reconciler/model/event.h"
+#include "reconciler/model/plan.h"
+#include "reconciler/ports/clock.h"
+#include "reconciler/ports/event_sink.h"
+#include "reconciler/ports/pve_api.h"
+
+namespace pvr {
+
+struct ApplyPorts {
+  PveApi& pve;
+  Clock& clock;
+  EventSink& events;
+};
+
+struct ApplyOptions {
+  ScheduleLimits limits = {};
+  std::uint32_t most_failures = 10;  // after that nothing new is started; 0: no limit
+  Patience patience = {};
+  bool with_lease = true;   // off: two runs may work at once, and a killed restart leaves its guest stopped
+  LeaseOptions lease = {};  // nonce empty: one is made up
+};
+
+/// Carries out exactly the operations of the plan, in parallel along their locks, each one checked against the live
+/// cluster before it acts.
+///
+/// Needs nothing on this machine to continue after a kill: plan again and apply again. A stop request starts nothing
+/// new, waits for what is under way and answers with `interrupted`. Each operation reads back what it wrote; one whose
+/// setting is not there afterwards failed. The report has one entry per operation, in plan order. Errors that concern
+/// the whole run (no lease, unauthorized) are in `stopped_by`.
+[[nodiscard]] ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions options, std::stop_token stop);
+
+/// Carries out one operation. For apply() and for tests of a single procedure.
+struct OperationEnd {
+  OperationReport report = {};
+  ErrorKind kind = ErrorKind::kServer;  // of a failure
+};
+[[nodiscard]] OperationEnd run_operation(const Work::Parts& parts);
+
+}  // namespace pvr

@@ -1,0 +1,103 @@
+#include "reconciler/execute/task_waiter.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "reconciler/execute/task_progress.h"
+
+namespace pvr {
+namespace {
+
+/// Follows the log of one task.
+class LogFollower {
+ public:
+  LogFollower(Work& work, const Upid& task) : work_(work), task_(task) {}
+
+  /// Reads what is new. True: something was.
+  bool follow() {
+    auto log = work_.pve().task_log(task_, next_);
+    if (!log || log->lines.empty() || log->next == next_) return false;
+    next_ = log->next;
+    for (const std::string& line : log->lines) {
+      if (line.starts_with("WARN: ")) warnings_.push_back(line.substr(6));
+      const auto progress = parse_progress(line);
+      if (!progress || progress == last_) continue;
+      last_ = progress;
+      work_.emit(TaskProgress{.operation = work_.operation().id,
+                              .upid = task_.text,
+                              .fraction = progress->fraction,
+                              .done = progress->done,
+                              .total = progress->total});
+    }
+    return true;
+  }
+
+  [[nodiscard]] std::vector<std::string>& warnings() { return warnings_; }
+
+ private:
+  Work& work_;
+  const Upid& task_;
+  std::size_t next_ = 0;
+  std::optional<LogProgress> last_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace
+
+Status await_task(Work& work, const Upid& task) {
+  // POST config answers nothing instead of a UPID when PVE was done at once.
+  if (task.text.empty()) return Done{};
+  work.emit(TaskStarted{.operation = work.operation().id, .upid = task.text});
+  LogFollower log(work, task);
+  BackOff back_off(work.patience());
+  Deadline deadline = work.clock().steady() + work.patience().silence;
+  for (;;) {
+    const auto status = work.pve().task_status(task);
+    if (log.follow()) deadline = work.clock().steady() + work.patience().silence;
+    if (status && !status->running) {
+      if (status->exit_text.starts_with("WARNINGS")) {
+        if (log.warnings().empty()) work.warn(fmt::format("{} ended with {}.", task.type(), status->exit_text));
+        for (std::string& text : log.warnings()) work.warn(std::move(text));
+      }
+      if (status->succeeded()) return Done{};
+      return Error{.kind = classify_task_error(status->exit_text), .message = status->exit_text};
+    }
+    if (!status && status.error().kind == ErrorKind::kNotFound) {
+      work.warn(fmt::format("Task {} vanished; the result was read from the cluster.", task.text));
+      return Done{};
+    }
+    const bool hopeless =
+        !status && (status.error().kind == ErrorKind::kForbidden || status.error().kind == ErrorKind::kUnauthorized);
+    if (hopeless || work.clock().steady() >= deadline) {
+      if (hopeless)
+        return Error{.kind = status.error().kind, .message = status.error().message, .effect = Effect::kPossible};
+      return Error{.kind = ErrorKind::kTimeout,
+                   .message = fmt::format("Task {} neither logged nor ended for {} s; it may still run.", task.text,
+                                          work.patience().silence.count()),
+                   .effect = Effect::kPossible};
+    }
+    work.pause(back_off.next());
+  }
+}
+
+Status change_config(Work& work, Vmid vmid, const FormFields& set, const std::vector<std::string>& unset,
+                     const std::string& digest, std::string_view doing) {
+  auto task = work.pve().start_set_config(work.ref(vmid), set, unset, digest);
+  if (!task) return std::move(task).error().during(doing);
+  const Status done = await_task(work, *task);
+  if (!done) return Error(done.error()).during(doing);
+  return Done{};
+}
+
+Result<std::vector<Upid>> running_tasks(Work& work, Vmid vmid, std::string_view type) {
+  auto rows = work.pve().tasks(work.ref(vmid), work.task_epoch());
+  if (!rows) return std::move(rows).error();
+  std::vector<Upid> running;
+  for (TaskRow& row : *rows) {
+    if (row.running && (type.empty() || row.type == type)) running.push_back(std::move(row.upid));
+  }
+  return running;
+}
+
+}  // namespace pvr
