@@ -29,7 +29,7 @@ void output_option(CLI::App& app, Invocation& to, bool markdown) {
   std::map<std::string, OutputForm> forms = {{"text", OutputForm::kText}, {"json", OutputForm::kJson}};
   if (markdown) forms["markdown"] = OutputForm::kMarkdown;
   app.add_option("-o,--output", to.output, "Form of the result")
-      ->transform(CLI::Transformer(forms, CLI::ignore_case))
+      ->transform(unnamed(CLI::Transformer(forms, CLI::ignore_case)))
       ->type_name(markdown ? "text|json|markdown" : "text|json");
 }
 
@@ -37,7 +37,7 @@ void look_options(CLI::App& app, Invocation& to) {
   const std::map<std::string, ColourWish> wishes = {
       {"auto", ColourWish::kAuto}, {"always", ColourWish::kAlways}, {"never", ColourWish::kNever}};
   app.add_option("--color,--colour", to.colour, "Colours; NO_COLOR counts as never")
-      ->transform(CLI::Transformer(wishes, CLI::ignore_case))
+      ->transform(unnamed(CLI::Transformer(wishes, CLI::ignore_case)))
       ->type_name("auto|always|never");
   app.add_flag("-q,--quiet", to.quiet, "Nothing but the result and errors");
 }
@@ -50,7 +50,7 @@ CLI::Option* fleet_argument(CLI::App& app, Invocation& to, const char* name = "f
 void allow_option(CLI::App& app, Invocation& to) {
   app.add_option("--allow", to.allow, "What may be done that somebody notices")
       ->delimiter(',')
-      ->check(CLI::IsMember({"restart", "offline-copy", "destroy"}))
+      ->check(unnamed(CLI::IsMember({"restart", "offline-copy", "destroy"})))
       ->type_name("restart,offline-copy,destroy");
 }
 
@@ -108,7 +108,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     sub.add_flag("--auto-approve", to.auto_approve, "Do not ask");
     plan_options(sub, to);
     sub.add_option("--parallelism", to.parallelism, "Operations at the same time")
-        ->check(CLI::Range(1, 64))
+        ->check(unnamed(CLI::Range(1, 64)))
         ->type_name("N");
     sub.add_flag("--break-lease", to.break_lease,
                  "Take the lease from whoever holds it; only when you know that run is dead");
@@ -157,7 +157,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
         ->type_name("ADDRESS:PORT");
     sub.add_option("--cluster", to.cluster_file, "Cluster file (the built-in homelab)")->type_name("FILE");
     sub.add_option("--clock-scale", to.clock_scale, "Virtual seconds per real one (the file's)")
-        ->check(CLI::PositiveNumber)
+        ->check(unnamed(CLI::PositiveNumber))
         ->type_name("N");
     sub.add_option("--environment-file", to.environment_file,
                    "Write the variables that connect to it, for a shell to source")
@@ -170,7 +170,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     sub.add_option("shell", to.words, "bash, zsh or fish")
         ->required()
         ->expected(1)
-        ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+        ->check(unnamed(CLI::IsMember({"bash", "zsh", "fish"})))
         ->type_name("bash|zsh|fish");
   }
   command(*app, "version", "Version of this program");
