@@ -364,7 +364,9 @@ void add_copy_step(const std::shared_ptr<Work>& work, const Copy& copy, double g
   // A guest that writes makes the mirror copy blocks again.
   if (!copy.mirror.empty()) rate = std::max(rate - guest_write_rate, rate / 20);
   // Holes are skipped about ten times faster than data is copied.
-  const auto data = static_cast<double>(std::min(from.volume->used, size));
+  // A thick logical volume does not tell its holes.
+  const bool opaque = from.backing->kind == "lvm-vg";
+  const auto data = static_cast<double>(opaque ? size : std::min(from.volume->used, size));
   const double work_bytes = data + (static_cast<double>(size) - data) / 10;
   const VirtualSpan span{static_cast<std::int64_t>(work_bytes / rate * 1000) + 500};
   const VirtualTime begun = world.now();

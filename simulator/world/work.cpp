@@ -174,15 +174,13 @@ void Work::end(std::optional<ApiError> error) {
   } else {
     // Fact: an error with a map of parameters is printed with its status and every line behind it.
     std::string text = error_->message;
-    std::string tail;
     if (!error_->errors.empty()) {
       text = std::to_string(error_->status) + " " + text;
       for (const auto& [key, value] : error_->errors) text += "\n" + key + ": " + value;
-      tail = " ";
     }
     std::replace(text.begin(), text.end(), '\n', ' ');
     task_->log.push_back("TASK ERROR: " + text);
-    task_->exit_status = text + tail;
+    task_->exit_status = text;
   }
   task_->work.reset();
   task_ = nullptr;
