@@ -314,9 +314,12 @@ void add_disk_steps(const std::shared_ptr<Work>& work, DiskRequest request, Volu
     }
     if (drive.file.front() == '/') return done(print_drive(drive));
     if (const auto fresh = parse_new_disk(drive.file)) {
-      const double seconds = 0.3;
-      work->takes("allocate", VirtualSpan(static_cast<std::int64_t>(seconds * 1000)),
-                  [=] { allocate_disk(work, request, drive, *fresh, allocated, done); });
+      const std::string storage = fresh->storage.empty() ? request.default_storage : fresh->storage;
+      work->lock_storage(storage);
+      work->takes("allocate", 300ms, [work, request, drive, fresh, allocated, done, storage] {
+        work->unlock_storage(storage);
+        allocate_disk(work, request, drive, *fresh, allocated, done);
+      });
       return;
     }
     const auto id = parse_volume_id(drive.file);
