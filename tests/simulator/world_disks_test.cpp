@@ -165,6 +165,15 @@ TEST_F(WorldDisks, TheGuestLockIsHeldForTheWholeCopy) {
   EXPECT_EQ(value(130, "cores"), "");
 }
 
+TEST_F(WorldDisks, AllocationWaitsForTheLockOfItsStorageOnly) {
+  const int other = 0;
+  simulator_->inspect(
+      [&](pvesim::World& world) { EXPECT_TRUE(world.try_lock("/var/lock/pve-manager/pve-storage-z16", &other)); });
+  EXPECT_EQ(run("POST", "/qemu/130/config", {{"scsi1", "z16:1"}}),
+            "can't lock file '/var/lock/pve-manager/pve-storage-z16' - got timeout");
+  EXPECT_EQ(run("POST", "/qemu/130/config", {{"scsi1", "z64:1"}}), "OK");  // the same pool under another id
+}
+
 TEST_F(WorldDisks, ThrottlesAreLiveAndOneOtherOptionMakesTheWholeStringPending) {
   EXPECT_EQ(call("PUT", "/qemu/120/config", {{"scsi0", "z8:vm-120-disk-0,iothread=1,mbps_rd=10"}})["status"], 200);
   EXPECT_THAT(value(120, "scsi0"), HasSubstr("mbps_rd=10"));
