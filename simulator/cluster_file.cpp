@@ -483,11 +483,13 @@ class Loader {
     zvols_.clear();
     const MapReader map(problems_, vm.node("zvols"), vm.path_of("zvols"));
     for (const auto& [name, yaml] : map.entries()) {
-      const MapReader one(problems_, yaml, map.path_of(name), {"volblocksize", "refreservation", "used"});
+      const MapReader one(problems_, yaml, map.path_of(name), {"size", "volblocksize", "refreservation", "used"});
       const std::string text = render_vm_config(guest.config);
       if (text.find(name) == std::string::npos)
         problems_.add(one.mark(), map.path_of(name) + " is no volume of this VM");
-      zvols_.emplace(name, read_properties(one, 0));
+      VolumeProperties properties = read_properties(one, 0);
+      if (one.has("size")) properties.size = one.size("size", 0);
+      zvols_.emplace(name, std::move(properties));
     }
   }
 

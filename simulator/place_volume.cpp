@@ -115,8 +115,8 @@ std::string place_vm_volumes(World& world, Vm& vm, const std::map<std::string, V
       const std::int64_t stated = parse_size(drive.get("size"));
       const auto known = zvols.find(id->name);
       const VolumeProperties properties = known == zvols.end() ? VolumeProperties{} : known->second;
-      const std::string problem =
-          place_volume(world, id->storage, vm.node, id->name, stated > 0 ? stated : fallback, properties);
+      const std::int64_t size = stated > 0 ? stated : properties.size.value_or(fallback);
+      const std::string problem = place_volume(world, id->storage, vm.node, id->name, size, properties);
       if (!problem.empty()) return drive.slot + ": " + problem;
     }
   }

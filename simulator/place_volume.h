@@ -14,6 +14,7 @@ namespace pvesim {
 struct VolumeProperties {
   std::optional<std::int64_t> volblocksize = {};
   std::optional<std::int64_t> refreservation = {};  // -1: what a thick zvol of this size gets
+  std::optional<std::int64_t> size = {};            // where the config does not say it
   std::optional<double> used_share = {};            // of the size
   std::optional<std::int64_t> used = {};
   std::string notes = {};

@@ -314,9 +314,12 @@ void add_disk_steps(const std::shared_ptr<Work>& work, DiskRequest request, Volu
     }
     if (drive.file.front() == '/') return done(print_drive(drive));
     if (const auto fresh = parse_new_disk(drive.file)) {
-      const double seconds = 0.3;
-      work->takes("allocate", VirtualSpan(static_cast<std::int64_t>(seconds * 1000)),
-                  [=] { allocate_disk(work, request, drive, *fresh, allocated, done); });
+      const std::string storage = fresh->storage.empty() ? request.default_storage : fresh->storage;
+      work->lock_storage(storage);
+      work->takes("allocate", 300ms, [work, request, drive, fresh, allocated, done, storage] {
+        work->unlock_storage(storage);
+        allocate_disk(work, request, drive, *fresh, allocated, done);
+      });
       return;
     }
     const auto id = parse_volume_id(drive.file);
@@ -364,7 +367,9 @@ void add_copy_step(const std::shared_ptr<Work>& work, const Copy& copy, double g
   // A guest that writes makes the mirror copy blocks again.
   if (!copy.mirror.empty()) rate = std::max(rate - guest_write_rate, rate / 20);
   // Holes are skipped about ten times faster than data is copied.
-  const auto data = static_cast<double>(std::min(from.volume->used, size));
+  // A thick logical volume does not tell its holes.
+  const bool opaque = from.backing->kind == "lvm-vg";
+  const auto data = static_cast<double>(opaque ? size : std::min(from.volume->used, size));
   const double work_bytes = data + (static_cast<double>(size) - data) / 10;
   const VirtualSpan span{static_cast<std::int64_t>(work_bytes / rate * 1000) + 500};
   const VirtualTime begun = world.now();

@@ -192,9 +192,9 @@ std::shared_ptr<Update> read_update(Call& call) {
   }
   for (const std::string& key : update->remove) check_option_rights(call, update->vmid, key, "");
   for (const auto& [key, value] : update->set) {
-    // Deleting or replacing a cdrom needs the rights of a cdrom, which only the stored value tells.
-    check_option_rights(call, update->vmid, key, value);
+    // Fact: for drives the storage is asked about first, the guest later.
     if (is_drive_name(key)) check_drive_access(call, update->vmid, key, value, "");
+    check_option_rights(call, update->vmid, key, value);
     if (bus_of(key) == "net" && key != "net")
       if (const auto net = parse_net(value); net && net->contains("bridge"))
         require_privilege(call, "/sdn/zones/localnetwork/" + config_value(*net, "bridge"), "SDN.Use");

@@ -185,8 +185,10 @@ json move_to_storage(Call& call) {
   auto work = std::make_shared<Work>(call.world);
   Work* raw = work.get();
   work->lock(vm_lock_file(move->vmid), kFlockPatience);
-  work->then("prepare", [raw, move] {
+  work->lock_storage(move->storage);
+  work->takes("prepare", 200ms, [raw, move] {
     const auto self = raw->shared_from_this();
+    raw->unlock_storage(move->storage);
     raw->on_failure([raw, move](ApiError& error) {
       World& world = raw->world();
       if (!move->target.empty() && !move->switched) {

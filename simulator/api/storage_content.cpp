@@ -235,7 +235,7 @@ json remove(Call& call) {
   }
   auto work = std::make_shared<Work>(world);
   Work* raw = work.get();
-  work->lock("/var/lock/pve-manager/pve-storage-" + id->storage, 10s);
+  work->lock_storage(id->storage);
   work->takes("free", 300ms, [raw, volid, node = call.node] {
     if (const auto found = find_volume(raw->world(), volid, node); found && found->volume->is_protected)
       fail("can't remove volume '" + volid + "' - volume is protected");

@@ -148,13 +148,13 @@ bool usb_hotplug(const Vm& vm) {
 std::int64_t hotplugged_memory(std::int64_t now, std::int64_t wanted) {
   std::int64_t step = 512;
   std::int64_t total = 1024;
-  if (wanted <= total) return std::max<std::int64_t>(total, now > total ? total : now);
   for (int slot = 0; slot < 255; ++slot) {
     if (slot > 0 && slot % 32 == 0) step *= 2;
+    // Growing ends at the first size that is enough, shrinking at the last that is not too much.
+    if (wanted >= now ? total >= wanted : total + step > wanted) break;
     total += step;
-    if (wanted >= now ? total >= wanted : total + step > wanted) return wanted >= now ? total : total;
   }
-  return now;
+  return total;
 }
 
 void plug_value(World& world, Vm& vm, const std::string& key, std::string& value) {

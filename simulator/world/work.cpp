@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "simulator/world/storage.h"
+
 namespace pvesim {
 
 using namespace std::chrono_literals;
@@ -42,6 +44,27 @@ Work& Work::lock(const std::string& file, VirtualSpan patience, bool shared) {
       "lock", [this, file, shared] { return world_.try_lock(file, this, shared); }, patience,
       "can't lock file '" + file + "' - got timeout");
 }
+
+namespace {
+
+/// Fact: shared storages are locked in the cluster file system, others by a file of the node.
+std::string storage_lock_name(World& world, const std::string& storage) {
+  const StorageDef* def = world.find_storage(storage);
+  return def != nullptr && shared_storage(*def) ? "storage-" + storage : "/var/lock/pve-manager/pve-storage-" + storage;
+}
+
+}  // namespace
+
+Work& Work::lock_storage(const std::string& storage) {
+  const std::string name = storage_lock_name(world_, storage);
+  const bool cluster = name.front() != '/';
+  return wait_for(
+      "storage-lock", [this, name] { return world_.try_lock(name, this); }, 10s,
+      cluster ? "cfs-lock '" + name + "' error: got lock request timeout"
+              : "can't lock file '" + name + "' - got timeout");
+}
+
+void Work::unlock_storage(const std::string& storage) { world_.unlock(storage_lock_name(world_, storage), this); }
 
 void Work::log(std::string line) {
   if (task_ != nullptr) task_->log.push_back(std::move(line));
@@ -174,15 +197,13 @@ void Work::end(std::optional<ApiError> error) {
   } else {
     // Fact: an error with a map of parameters is printed with its status and every line behind it.
     std::string text = error_->message;
-    std::string tail;
     if (!error_->errors.empty()) {
       text = std::to_string(error_->status) + " " + text;
       for (const auto& [key, value] : error_->errors) text += "\n" + key + ": " + value;
-      tail = " ";
     }
     std::replace(text.begin(), text.end(), '\n', ' ');
     task_->log.push_back("TASK ERROR: " + text);
-    task_->exit_status = text + tail;
+    task_->exit_status = text;
   }
   task_->work.reset();
   task_ = nullptr;

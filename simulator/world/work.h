@@ -34,6 +34,9 @@ class Work : public std::enable_shared_from_this<Work> {
   Work& wait_for(std::string name, std::function<bool()> until, VirtualSpan patience, std::string timeout);
   /// Takes a file lock and keeps it to the end of the work.
   Work& lock(const std::string& file, VirtualSpan patience, bool shared = false);
+  /// The lock of a storage: a file on the node, or a cluster lock when it is shared. Given back with unlock_storage().
+  Work& lock_storage(const std::string& storage);
+  void unlock_storage(const std::string& storage);
   /// Handlers may change the error text; they undo what the work did.
   void on_failure(std::function<void(ApiError&)> handler) { failure_.push_back(std::move(handler)); }
 

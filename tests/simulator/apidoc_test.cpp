@@ -155,8 +155,10 @@ TEST(ApiDocumentation, EveryTableAgreesWithTheSchema) {
     const std::string name = method.verb + " " + method.path;
     const json* entry = document.find(method);
     if (entry == nullptr) {
-      // The dump leaves this one out; it is recorded in the transcripts.
-      EXPECT_EQ(name, "GET /access/domains") << name << " is not in apidoc.json";
+      // The dump leaves these out; the first is recorded in the transcripts, the others are in the list of endpoints.
+      EXPECT_TRUE(name == "GET /access/domains" || name == "GET /nodes/{node}/capabilities/qemu/machines" ||
+                  name == "GET /nodes/{node}/capabilities/qemu/cpu")
+          << name << " is not in apidoc.json";
       continue;
     }
     ++compared;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "simulator/simulator.h"
+#include "simulator/world/world.h"
 #include "tests/simulator/replay_worlds.h"
 #include "tests/simulator/transcript.h"
 
@@ -35,7 +36,12 @@ std::string encode(const std::string& text) {
 class Replay {
  public:
   explicit Replay(const ReplayWorld& world)
-      : simulator_(pvesim::Simulator::from_text(world.cluster, {.manual_clock = true})) {}
+      : simulator_(pvesim::Simulator::from_text(world.cluster, {.manual_clock = true})),
+        without_system_(world.without_system) {
+    simulator_->inspect([](pvesim::World& inside) {  // the recording machine was an emulated one
+      for (auto& [key, backing] : inside.backings) backing.read_rate = backing.write_rate = 40LL << 20;
+    });
+  }
 
   /// One call; compares when `strict`. Answers whether anything was sent.
   void play(const Transcript& transcript, int index, bool strict) {
@@ -52,8 +58,13 @@ class Replay {
                               one.path + ": " + response.reason);
       (void)simulator_->settle();
     }
+    simulator_->inspect([&](pvesim::World& world) {
+      for (const int vmid : without_system_)
+        if (pvesim::Vm* vm = world.find_vm(vmid)) vm->ignores_shutdown = true;
+    });
+    simulator_->advance(std::chrono::milliseconds(200));  // nobody sends two calls in the same moment
     // The recorder polled tasks until they had ended.
-    if (call.note.rfind("polled until stopped", 0) == 0) (void)simulator_->settle();
+    if (call.note.rfind("polled until stopped", 0) == 0) wait_for_task(translate(call.path));
     // … and took long enough for the status daemon to have told the cluster what it shows.
     if (call.path == "/cluster/resources" || call.path.rfind("/pools", 0) == 0)
       simulator_->advance(std::chrono::seconds(11));
@@ -81,6 +92,20 @@ class Replay {
   int excluded = 0;
 
  private:
+  /// Until the task of /nodes/N/tasks/UPID/status has ended, and no longer.
+  void wait_for_task(const std::string& path) {
+    const auto begin = path.find("UPID:");
+    const std::string upid = path.substr(begin, path.find('/', begin) - begin);
+    simulator_->inspect([&](pvesim::World& world) {
+      world.wait_until(
+          [&] {
+            const pvesim::Task* task = world.find_task(upid);
+            return task == nullptr || !task->running;
+          },
+          world.now() + std::chrono::hours(24));
+    });
+  }
+
   void compare_body(const RecordedCall& call, const pvesim::Response& response) {
     if (call.body.is_string()) {
       const std::string recorded = call.body.get<std::string>();
@@ -193,6 +218,7 @@ class Replay {
   }
 
   std::unique_ptr<pvesim::Simulator> simulator_;
+  std::vector<int> without_system_;
   std::vector<std::string> complaints_ = {};
   std::string ticket_ = {}, csrf_ = {};
 };
@@ -212,6 +238,7 @@ TEST_P(Transcripts, ReplayAsRecorded) {
   }
   replay.played = 0;
   replay.excluded = 0;
+  replay.comparison.clear_used();
   const Transcript transcript = load_transcript(*folder / "transcripts" / (GetParam() + ".json"));
   for (int i = 0; i < static_cast<int>(transcript.calls.size()); ++i) replay.play(transcript, i, true);
   for (const std::string& complaint : replay.complaints()) ADD_FAILURE() << complaint;

@@ -11,6 +11,8 @@ namespace pvesim_test {
 struct ReplayWorld {
   std::string cluster = {};
   std::vector<std::string> before = {};
+  std::vector<int> without_system =
+      {};  // guests with nothing installed: they answer neither the power button nor unplugs
 };
 [[nodiscard]] ReplayWorld world_of(const std::string& transcript);
 

@@ -54,6 +54,7 @@ class Comparison {
 
   [[nodiscard]] const std::vector<std::string>& mismatches() const { return mismatches_; }
   void clear_mismatches() { mismatches_.clear(); }
+  void clear_used() { used_.clear(); }
   [[nodiscard]] const std::map<std::string, int>& used() const { return used_; }
   /// Recorded text -> simulated text, for what later calls repeat (UPIDs, digests, token secrets).
   [[nodiscard]] const std::map<std::string, std::string>& learned() const { return learned_; }
