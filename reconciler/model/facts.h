@@ -48,4 +48,9 @@ struct Facts {
 /// Pure. Prefers the live state; takes the document's word where the API cannot tell; document storages that do not exist yet count, too.
 [[nodiscard]] Facts gather_facts(const FleetDocument& document, const LiveState* live);
 
+/// Storage id of a block-size class: as stated, else "<storage>-<class>".
+[[nodiscard]] std::string class_storage_id(const WrittenStorage& storage, const WrittenClass& written);
+/// Dataset of a block-size class: as stated, else "<pool of the storage>/<class>".
+[[nodiscard]] std::string class_dataset(const WrittenStorage& storage, const WrittenClass& written);
+
 }  // namespace pvr

@@ -23,6 +23,7 @@ struct GuestFacts {
   bool replicated = false;
   bool exists = false;
   bool has_scsi_disk = true;
+  bool lane_needs_node = false;  // its lane names a storage for each node, and its node is not known
 };
 
 /// Final options of a guest; empty: not set.
@@ -122,9 +123,6 @@ inline constexpr std::string_view kCpuLevels[] = {"x86-64-v2", "x86-64-v2-AES", 
   }
   return -1;
 }
-/// The highest model a node with these /proc/cpuinfo flags can run; empty when it cannot run any, or `flags` is empty.
-/// Fact: the feature lists of the x86-64 psABI levels, as QEMU's models of PVE use them.
-[[nodiscard]] std::string_view cpu_level_of_flags(std::string_view flags);
 
 using GuestInvariant = Invariant<GuestFacts, GuestSettings>;
 inline constexpr GuestInvariant kGuestInvariants[] = {
@@ -171,6 +169,12 @@ inline constexpr Warning<GuestFacts, GuestSettings> kGuestWarnings[] = {
      .why = "cpu=host only migrates between equal processors, and this guest is meant to move",
      .instead = "cpu: baseline",
      .source = "S2"},
+    {.id = "L1",
+     .key = "lane",
+     .applies = [](const GuestFacts& g, const GuestSettings&) { return g.lane_needs_node; },
+     .why = "it names a storage for each node, and the node of this guest is not known: its disks stay where they are",
+     .instead = "node: on the guest",
+     .source = "S0"},
 };
 static_assert(well_formed(kGuestWarnings));
 

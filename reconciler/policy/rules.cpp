@@ -71,6 +71,10 @@ constexpr RuleRow kRules[] = {
      "S0", "guest"},
     {"G4", "a TPM 2.0 for Windows 11", "default", "The system asks for one.", "S0", "guest"},
     {"G5", "virtio network devices", "default", "The paravirtual device is the fastest.", "S0, S2", "guest"},
+    {"L1", "a lane names the storage", "warning",
+     "Disks lie on the storage of the guest's lane, on the block-size class of it where they want another block size, "
+     "or where they state it.",
+     "S0", "guest"},
     {"M1", "HA needs what it can restart elsewhere", "invariant + warning",
      "A device of one node is an error under HA; local disks without replication are flagged.", "S0, S1", "guest"},
     {"Z1", "volblocksize by purpose", "default + invariant + warning",
