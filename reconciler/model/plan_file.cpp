@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view kFormat = "pvereconcile.plan";
+constexpr std::string_view kFormat = "pvereconcile.plan-file";
 constexpr int kVersion = 1;
 constexpr std::string_view kSecret = "(secret)";
 
