@@ -108,7 +108,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     sub.add_flag("--auto-approve", to.auto_approve, "Do not ask");
     plan_options(sub, to);
     sub.add_option("--parallelism", to.parallelism, "Operations at the same time")
-        ->check(unnamed(CLI::Range(1, 64)))
+        ->check(unnamed(CLI::Range(1, 256)))
         ->type_name("N");
     sub.add_flag("--break-lease", to.break_lease,
                  "Take the lease from whoever holds it; only when you know that run is dead");

@@ -1,0 +1,65 @@
+#include <fmt/format.h>
+
+#include <fstream>
+#include <ostream>
+#include <utility>
+
+#include "cli/commands.h"
+#include "cli/interruption.h"
+#include "cli/json_view.h"
+#include "cli/load.h"
+#include "cli/markdown_view.h"
+#include "cli/outcome.h"
+#include "cli/planning.h"
+
+namespace pvr::cli {
+namespace {
+
+std::string shown(const Plan& plan, const Invocation& invocation, const Terminal& terminal) {
+  switch (invocation.output) {
+    case OutputForm::kJson:
+      return plan_json(plan);
+    case OutputForm::kMarkdown:
+      return plan_markdown(plan);
+    case OutputForm::kText:
+      break;
+  }
+  return plan_text(plan, out_options(invocation, terminal));
+}
+
+}  // namespace
+
+ExitCode run_plan(const Invocation& invocation, Terminal& terminal) {
+  Interruption interruption([&](const std::string&) { tell(invocation, terminal, "Interrupted."); });
+  const auto document = load_or_tell(invocation, terminal);
+  if (!document) return ExitCode::kError;
+
+  const auto fail = [&](const Error& error) {
+    tell_error(invocation, terminal, error.text());
+    return code_of(error);
+  };
+  const auto connection = Connection::open(invocation, terminal, document->cluster, interruption.token());
+  if (!connection) return fail(connection.error());
+  const auto options = engine_options(invocation, document->cluster, **connection);
+  if (!options) return fail(options.error());
+  const auto made = plan((*connection)->pve(), (*connection)->clock(), document, *options, interruption.token());
+  if (!made) return fail(made.error());
+  tell_diagnostics(invocation, terminal, made->diagnostics, *document->sources);
+  if (!made->ok()) return ExitCode::kError;
+
+  terminal.out << shown(made->plan, invocation, terminal);
+  if (!invocation.plan_out.empty()) {
+    std::ofstream file(invocation.plan_out, std::ios::trunc);
+    file << print_plan(made->plan);
+    file.close();
+    if (!file) {
+      tell_error(invocation, terminal, fmt::format("{} cannot be written", invocation.plan_out));
+      return ExitCode::kError;
+    }
+    tell(invocation, terminal,
+         fmt::format("Saved to {0}. To carry it out: pvereconcile apply {0}", invocation.plan_out));
+  }
+  return code_of(made->plan, invocation.detailed_exitcode);
+}
+
+}  // namespace pvr::cli

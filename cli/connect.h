@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <stop_token>
+
+#include "cli/command_line.h"
+#include "cli/simulated.h"
+#include "cli/terminal.h"
+#include "providers/pve/pve_client.h"
+#include "reconciler/base/result.h"
+#include "reconciler/model/fleet_document.h"
+#include "reconciler/ports/system_clock.h"
+
+namespace pvr::cli {
+
+/// The cluster of this run: the real one, or with --simulate one that lives as long as this object; both over HTTPS
+/// with the same client.
+class Connection {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Connection>> open(const Invocation& invocation, const Terminal& terminal,
+                                                                const WrittenCluster& document, std::stop_token stop);
+  [[nodiscard]] PveApi& pve() { return *client_; }
+  [[nodiscard]] Clock& clock() { return clock_; }
+  /// The session is root@pam with a ticket.
+  [[nodiscard]] bool as_root() const { return as_root_; }
+
+ private:
+  SystemClock clock_;
+  std::unique_ptr<SimulatedCluster> simulated_;  // outlives the client
+  std::unique_ptr<PveClient> client_;
+  bool as_root_ = false;
+};
+
+}  // namespace pvr::cli

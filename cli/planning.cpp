@@ -1,0 +1,57 @@
+#include "cli/planning.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+
+namespace pvr::cli {
+namespace {
+
+std::chrono::minutes local_utc_offset(std::chrono::system_clock::time_point now) {
+  const std::time_t time = std::chrono::system_clock::to_time_t(now);
+  std::tm local = {};
+  if (localtime_r(&time, &local) == nullptr) return {};
+  return std::chrono::duration_cast<std::chrono::minutes>(std::chrono::seconds(local.tm_gmtoff));
+}
+
+}  // namespace
+
+ByteSize size_limit(const WrittenCluster& document, std::string_view name) {
+  const auto* written = document.limits.find(name);
+  const auto* size = written == nullptr ? nullptr : std::get_if<ByteSize>(&written->value);
+  return size == nullptr ? ByteSize{} : *size;
+}
+
+std::uint32_t number_limit(const WrittenCluster& document, std::string_view name, std::uint32_t otherwise) {
+  const auto* written = document.limits.find(name);
+  const auto* number = written == nullptr ? nullptr : std::get_if<std::int64_t>(&written->value);
+  return number == nullptr ? otherwise : static_cast<std::uint32_t>(*number);
+}
+
+Result<EngineOptions> engine_options(const Invocation& invocation, const WrittenCluster& document,
+                                     const Connection& connection) {
+  EngineOptions options;
+  const auto allowed = [&invocation](std::string_view word) {
+    return std::ranges::find(invocation.allow, word) != invocation.allow.end();
+  };
+  options.plan.allow = {
+      .restart = allowed("restart"), .offline_copy = allowed("offline-copy"), .destroy = allowed("destroy")};
+  options.plan.targets = invocation.targets;
+  options.plan.force_capacity = invocation.force_space;
+  options.plan.as_root = connection.as_root();
+  options.plan.copy_rate = {size_limit(document, "copy_rate").bytes};
+  if (!invocation.copy_rate.empty()) {
+    const auto rate = parse_size(invocation.copy_rate);
+    if (!rate) {
+      return Error{
+          .kind = ErrorKind::kRejected,
+          .message = fmt::format("--copy-rate {}: not a size with a unit, such as 200MiB", invocation.copy_rate)};
+    }
+    options.plan.copy_rate = {rate->bytes};
+  }
+  options.plan.utc_offset = local_utc_offset(std::chrono::system_clock::now());
+  return options;
+}
+
+}  // namespace pvr::cli
