@@ -1,0 +1,331 @@
+#include "reconciler/observe/observe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <tuple>
+
+#include "reconciler/observe/parallel.h"
+
+namespace pvr {
+namespace {
+
+// Without these there is nothing to say about the cluster at all.
+bool is_fatal(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kTls:
+    case ErrorKind::kUnauthorized:
+    case ErrorKind::kInterrupted:
+    case ErrorKind::kBroken:
+      return true;
+    default:
+      return false;
+  }
+}
+
+PowerState power_of(std::string_view status) {
+  if (status == "stopped") return PowerState::kStopped;
+  if (status == "running") return PowerState::kRunning;
+  if (status == "paused" || status == "suspended" || status == "prelaunch") return PowerState::kPaused;
+  return PowerState::kUnknown;
+}
+
+class Observer {
+ public:
+  Observer(const Scope& scope, PveReader& reader, const ObserveOptions& options)
+      : scope_(scope), reader_(reader), options_(options) {}
+
+  Result<LiveState> run() {
+    state_.observed_at = options_.now;
+    if (!phase({[this] { read_nodes(); }, [this] { read_guest_list(); }, [this] { read_storages(); },
+                [this] { read_ha(); }, [this] { read_replication(); }, [this] { read_pools(); },
+                [this] { read_mappings(); }, [this] { read_datacenter(); }})) {
+      return stopped();
+    }
+    place_guests();
+    std::vector<std::function<void()>> jobs;
+    for (LiveNode& node : state_.nodes)
+      if (node.online) jobs.emplace_back([this, &node] { read_node(node); });
+    for (LiveVm& guest : state_.vms)
+      if (wanted(guest) && guest.readable && !guest.is_container)
+        jobs.emplace_back([this, &guest] { read_guest(guest); });
+    if (!phase(jobs)) return stopped();
+    if (!phase(storage_jobs())) return stopped();
+    finish();
+    return std::move(state_);
+  }
+
+ private:
+  bool phase(const std::vector<std::function<void()>>& jobs) {
+    const bool all = run_parallel(jobs, options_.parallelism, options_.stop);
+    return all && !fatal_;
+  }
+  Error stopped() {
+    if (fatal_) return std::move(*fatal_);
+    return Error{.kind = ErrorKind::kInterrupted, .message = "stopped", .context = "looking at the cluster"};
+  }
+  // Keeps the first error that ends the look, or what could not be read.
+  void failed(const Error& error, const std::string& what, bool needed) {
+    const std::scoped_lock lock(mutex_);
+    if (needed || is_fatal(error.kind)) {
+      if (!fatal_) fatal_ = Error(error).during(what);
+      return;
+    }
+    state_.gaps.push_back(fmt::format("While {}: {}", what, error.text()));
+  }
+
+  // ---- the lists ----
+  void read_nodes() {
+    Result<ClusterStatus> status = reader_.cluster_status();
+    if (!status) return failed(status.error(), "reading the cluster's status", true);
+    state_.cluster_name = status->name;
+    state_.quorate = status->quorate;
+    state_.nodes = std::move(status).value().nodes;
+    std::ranges::sort(state_.nodes, {}, &LiveNode::name);
+  }
+  void read_guest_list() {
+    Result<std::vector<GuestRow>> rows = reader_.guests();
+    if (!rows) return failed(rows.error(), "listing the guests", true);
+    rows_ = std::move(rows).value();
+  }
+  void read_storages() {
+    Result<StorageList> list = reader_.storages();
+    if (!list) return failed(list.error(), "listing the storages", true);
+    state_.storage_digest = list->digest;
+    state_.storages = std::move(list).value().storages;
+    std::ranges::sort(state_.storages, {}, &LiveStorage::id);
+  }
+  void read_ha() {
+    Result<HaList> list = reader_.ha_resources();
+    if (!list) return failed(list.error(), "listing HA resources", false);
+    state_.ha_digest = list->digest;
+    state_.ha = std::move(list).value().resources;
+    std::ranges::sort(state_.ha, {}, &LiveHa::sid);
+  }
+  void read_replication() {
+    Result<std::vector<LiveReplication>> list = reader_.replication_jobs();
+    if (!list) return failed(list.error(), "listing replication jobs", false);
+    state_.replication = std::move(list).value();
+    std::ranges::sort(state_.replication, {}, &LiveReplication::id);
+  }
+  void read_pools() {
+    Result<std::map<std::string, std::string>> list = reader_.pools();
+    if (!list) return failed(list.error(), "listing pools", false);
+    for (const auto& [id, comment] : *list) state_.pools.push_back(id);
+  }
+  void read_mappings() {
+    Result<std::vector<LivePciMapping>> list = reader_.pci_mappings();
+    if (!list) return failed(list.error(), "listing PCI mappings", false);
+    state_.pci_mappings = std::move(list).value();
+    std::ranges::sort(state_.pci_mappings, {}, &LivePciMapping::id);
+  }
+  void read_datacenter() {
+    Result<FlatMap<std::string>> list = reader_.datacenter_options();
+    if (!list) return failed(list.error(), "reading the datacenter's options", false);
+    state_.datacenter = std::move(list).value();
+  }
+
+  // ---- guests and nodes ----
+  [[nodiscard]] const LiveNode* node(std::string_view name) const { return std::as_const(state_).node(name); }
+
+  void place_guests() {
+    for (const LiveNode& node : state_.nodes) {
+      if (node.online) continue;
+      state_.partial = true;
+      state_.gaps.push_back(
+          fmt::format("Node \"{}\" is offline: its guests and local storages are not read.", node.name));
+    }
+    for (GuestRow& row : rows_) {
+      LiveVm guest{.vmid = row.vmid,
+                   .name = row.name,
+                   .node = row.node,
+                   .power = power_of(row.status),
+                   .is_template = row.is_template};
+      guest.is_container = row.type == "lxc";
+      guest.lock = row.lock;
+      guest.pool = row.pool;
+      if (!row.pool.empty()) state_.pool_members[row.pool].push_back(row.vmid.number);
+      const LiveNode* home = node(row.node);
+      if (home == nullptr || !home->online) {
+        guest.readable = false;
+        guest.problem = fmt::format("its node \"{}\" is offline", row.node);
+        guest.power = PowerState::kUnknown;
+      }
+      state_.vms.push_back(std::move(guest));
+    }
+    std::ranges::sort(state_.vms, {}, &LiveVm::vmid);
+    for (auto& [pool, members] : state_.pool_members) std::ranges::sort(members);
+    wanted_ids_.insert(scope_.vmids.begin(), scope_.vmids.end());
+    wanted_names_.insert(scope_.templates.begin(), scope_.templates.end());
+  }
+  [[nodiscard]] bool wanted(const LiveVm& guest) const {
+    return scope_.all_guests || wanted_ids_.contains(guest.vmid) || wanted_names_.contains(guest.name) ||
+           wanted_names_.contains(std::to_string(guest.vmid.number));
+  }
+
+  void read_node(LiveNode& node) {
+    Result<LiveNode> facts = reader_.node_facts(node.name);
+    if (!facts) {
+      node.readable = false;
+      node.problem = facts.error().text();
+      failed(facts.error(), fmt::format("reading node \"{}\"", node.name), false);
+    } else {
+      LiveNode read = std::move(facts).value();
+      node.version = std::move(read.version);
+      node.cpu_model = std::move(read.cpu_model);
+      node.memory = read.memory;
+    }
+    const bool has_zfs = std::ranges::any_of(
+        state_.storages, [&](const LiveStorage& s) { return s.type == "zfspool" && is_used(s.id); });
+    if (!has_zfs) return;
+    Result<std::vector<LivePoolLayout>> pools = reader_.zpools(node.name);
+    if (!pools) return failed(pools.error(), fmt::format("reading the zpools of node \"{}\"", node.name), false);
+    node.zpools = std::move(pools).value();
+  }
+
+  void read_guest(LiveVm& guest) {
+    const GuestRef ref{.node = guest.node, .vmid = guest.vmid};
+    const std::string what = fmt::format("reading guest {} on node \"{}\"", guest.vmid.number, guest.node);
+    Result<LiveVm> read = reader_.guest(ref);
+    if (!read) {
+      guest.readable = false;
+      guest.problem = read.error().text();
+      return failed(read.error(), what, false);
+    }
+    LiveVm full = std::move(read).value();
+    full.vmid = guest.vmid;
+    full.node = guest.node;
+    full.pool = guest.pool;
+    if (full.lock.empty()) full.lock = guest.lock;
+    full.power = guest.power;
+    full.is_template = full.is_template || guest.is_template;
+    if (full.name.empty()) full.name = guest.name;
+    // The list broadcasts power every ten seconds and forgets it after five minutes.
+    if (full.power == PowerState::kUnknown && !full.is_template) {
+      Result<GuestStatus> status = reader_.guest_status(ref);
+      if (status)
+        full.power = status->power;
+      else
+        failed(status.error(), what, false);
+    }
+    guest = std::move(full);
+  }
+
+  // ---- storages ----
+  [[nodiscard]] bool is_used(const std::string& storage) const {
+    return scope_.all_guests || std::ranges::find(scope_.storages, storage) != scope_.storages.end();
+  }
+
+  static bool enabled_on(const LiveStorage& storage, const std::string& node) {
+    if (const std::string* disabled = storage.properties.find("disable"); disabled != nullptr && *disabled == "1")
+      return false;
+    const std::string* nodes = storage.properties.find("nodes");
+    if (nodes == nullptr || nodes->empty()) return true;
+    std::string_view rest = *nodes;
+    while (!rest.empty()) {
+      const auto comma = rest.find_first_of(", ;");
+      if (rest.substr(0, comma) == node) return true;
+      if (comma == std::string_view::npos) break;
+      rest.remove_prefix(comma + 1);
+    }
+    return false;
+  }
+  static bool is_shared(const LiveStorage& storage) {
+    static constexpr std::string_view kNetworkTypes[] = {"iscsi",  "nfs",         "cifs", "rbd",
+                                                         "cephfs", "iscsidirect", "zfs",  "pbs"};
+    const std::string* shared = storage.properties.find("shared");
+    return (shared != nullptr && *shared == "1") ||
+           std::ranges::find(kNetworkTypes, storage.type) != std::end(kNetworkTypes);
+  }
+
+  [[nodiscard]] std::vector<std::function<void()>> storage_jobs() {
+    // Storages the fleet names, and those its guests' disks are on now.
+    std::set<std::string> used(scope_.storages.begin(), scope_.storages.end());
+    for (const LiveVm& guest : state_.vms) {
+      if (!wanted(guest)) continue;
+      for (const LiveDrive& drive : guest.drives)
+        for (const auto* state : {&drive.current, &drive.pending})
+          if (*state && (*state)->volume) used.insert((*state)->volume->storage);
+    }
+    std::vector<std::function<void()>> jobs;
+    for (LiveStorage& storage : state_.storages) {
+      if (!scope_.all_guests && !used.contains(storage.id)) continue;
+      bool listed = false;
+      for (const LiveNode& node : state_.nodes) {
+        if (!enabled_on(storage, node.name)) continue;
+        if (!node.online) continue;
+        const bool list = !is_shared(storage) || !listed;
+        listed = true;
+        jobs.emplace_back([this, &storage, &node, list] { read_storage_on(storage, node.name, list); });
+      }
+      if (!listed && std::ranges::any_of(state_.nodes,
+                                         [&](const LiveNode& n) { return !n.online && enabled_on(storage, n.name); })) {
+        state_.gaps.push_back(fmt::format("Storage \"{}\" is only on nodes that are offline.", storage.id));
+      }
+    }
+    return jobs;
+  }
+
+  void read_storage_on(LiveStorage& storage, const std::string& node, bool list) {
+    const std::string what = fmt::format("reading storage \"{}\" on node \"{}\"", storage.id, node);
+    Result<LiveStorageOnNode> status = reader_.storage_status(node, storage.id);
+    if (!status) return failed(status.error(), what, false);
+    {
+      const std::scoped_lock lock(mutex_);
+      storage.on_node[node] = *status;
+    }
+    if (!status->active) {
+      const std::scoped_lock lock(mutex_);
+      if (status->enabled)
+        state_.gaps.push_back(fmt::format("Storage \"{}\" is not active on node \"{}\".", storage.id, node));
+      return;
+    }
+    if (!list) return;
+    Result<std::vector<LiveVolume>> volumes = reader_.volumes(node, storage.id, std::nullopt);
+    if (!volumes) return failed(volumes.error(), what, false);
+    const std::scoped_lock lock(mutex_);
+    for (LiveVolume& volume : *volumes) {
+      volume.node = is_shared(storage) ? std::string() : node;
+      state_.volumes.push_back(std::move(volume));
+    }
+  }
+
+  void finish() {
+    std::ranges::sort(state_.volumes, [](const LiveVolume& a, const LiveVolume& b) {
+      return std::tie(a.id, a.node) < std::tie(b.id, b.node);
+    });
+    std::ranges::sort(state_.gaps);
+    for (LiveStorage& storage : state_.storages) {
+      const std::string* dataset = storage.type == "zfspool" ? storage.properties.find("pool") : nullptr;
+      if (dataset == nullptr || storage.media != Media::kUnknown) continue;
+      const std::string zpool = dataset->substr(0, dataset->find('/'));
+      for (const LiveNode& node : state_.nodes) {
+        if (!enabled_on(storage, node.name)) continue;
+        for (const LivePoolLayout& layout : node.zpools)
+          if (layout.name == zpool && layout.media != Media::kUnknown) storage.media = layout.media;
+      }
+    }
+  }
+
+  const Scope& scope_;
+  PveReader& reader_;
+  const ObserveOptions& options_;
+  LiveState state_ = {};
+  std::vector<GuestRow> rows_ = {};
+  std::set<Vmid> wanted_ids_ = {};
+  std::set<std::string, std::less<>> wanted_names_ = {};
+  std::mutex mutex_ = {};
+  std::optional<Error> fatal_ = {};
+};
+
+}  // namespace
+
+Result<LiveState> observe(const Scope& scope, PveReader& reader, const ObserveOptions& options) {
+  return Observer(scope, reader, options).run();
+}
+
+}  // namespace pvr
