@@ -444,7 +444,8 @@ class Builder {
   }
 
   void file() {
-    Field version = required(integer("version", Key::kVersion, 1, 1, "Version of the fleet language."));
+    Field version =
+        integer("version", Key::kVersion, 1, 1, "Version of the fleet language: 1. One file of the fleet says it.");
     Field lanes = table("lanes", Key::kLanes, kNamedForm | kNamedTextForm, t_.lane,
                         "Lanes by name: a storage id, a mapping from nodes to storage ids, or the long form.");
     t_.file = {"fleet",

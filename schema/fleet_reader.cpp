@@ -143,6 +143,11 @@ void FleetReader::read(FleetDocument& out) {
       if (files_[i].complete) file(i, *files_[i].tree.root(), vms);
     }
   }
+  bool all_read = std::ranges::all_of(files_, &YamlFile::complete);
+  if (!version_stated_ && all_read && files_.size() > 1) {
+    in().error({1, 1, 1, 0}, "schema.key.missing", "A key is missing",
+               "The fleet does not say which language it is written in. Begin its first file with \"version: 1\".");
+  }
   auto by_name = [](const auto& entry) -> const std::string& { return entry.name; };
   auto by_id = [](const auto& entry) -> const std::string& { return entry.id; };
   sort_by_name(out.storages, by_id);
@@ -164,12 +169,7 @@ void FleetReader::file(std::uint32_t index, const YamlNode& root, bool vms) {
                [&](std::string_view name, const YamlNode& key, const YamlNode& value) { read_vm(name, key, value); });
     return;
   }
-  Table table = tables.file;
-  for (Field& field : table.fields) {
-    // Only the first file of a fleet has to say its version; parts of it may.
-    if (field.key == Key::kVersion) field.required = index == 1;
-  }
-  in().fields(table, root,
+  in().fields(tables.file, root,
               [&](const Field& field, const YamlNode&, const YamlNode& value) { section(field, value, builtin); });
 }
 
@@ -182,7 +182,11 @@ void FleetReader::section(const Field& field, const YamlNode& node, bool builtin
   };
   switch (field.key) {
     case Key::kVersion:
-      static_cast<void>(in().integer(field, node));
+      version_stated_ = version_stated_ || !builtin;
+      if (auto version = in().integer(field, node); version && *version != 1) {
+        in().error(node.span, "schema.version", "Unknown version of the language",
+                   fmt::format("This program reads version 1, not {}. A newer pvereconcile may read it.", *version));
+      }
       return;
     case Key::kCluster: {
       if (cluster_place_) {

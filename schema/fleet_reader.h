@@ -87,6 +87,7 @@ class FleetReader {
   std::optional<ValueReader> in_ = {};
   Places storage_places_ = {}, lane_places_ = {}, role_places_ = {}, pool_places_ = {}, vm_places_ = {};
   std::optional<SourceSpan> cluster_place_ = {};
+  bool version_stated_ = false;
   std::map<std::string, Nets, std::less<>> role_nets_ = {};
   std::map<std::string, std::size_t, std::less<>> role_index_ = {};
 };
