@@ -22,13 +22,14 @@
 
 namespace pvr {
 
-// What shells (command line, Terraform, server) call. No I/O of its own but the ports; no state between calls; safe from several threads.
+// What shells (command line, Terraform, server) call. No I/O of its own but the ports; no state between calls; safe
+// from several threads.
 
 /// Where reading finds its cluster and how hard it may knock.
 struct EngineOptions {
-  PlanOptions plan = {};          // `now` is filled from the clock
-  std::uint32_t readers = 6;      // requests at the same time
-  bool all_guests = false;        // read guests the fleet does not name, too: audit, adopt
+  PlanOptions plan = {};      // `now` is filled from the clock
+  std::uint32_t readers = 6;  // requests at the same time
+  bool all_guests = false;    // read guests the fleet does not name, too: audit, adopt
 };
 
 /// Everything a plan was made from, and the plan. `plan` is there unless `diagnostics` has errors.
@@ -45,9 +46,10 @@ struct PlanResult {
 
 /// Looks at the cluster and plans. Guests that an interrupted restart has left stopped are started by the plan, too.
 ///
-/// Errors: what the cluster answered when nothing at all could be read. A node that is offline is no error: `plan.partial`.
-[[nodiscard]] Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document, EngineOptions options,
-                                      std::stop_token stop = {});
+/// Errors: what the cluster answered when nothing at all could be read. A node that is offline is no error:
+/// `plan.partial`.
+[[nodiscard]] Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                                      EngineOptions options, std::stop_token stop = {});
 
 /// Three truths per declared setting: declared, configured, running. Plans nothing.
 struct StatusResult {
@@ -59,9 +61,11 @@ struct StatusResult {
 [[nodiscard]] Result<StatusResult> status(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                                           EngineOptions options, std::stop_token stop = {});
 
-/// What of a saved plan's inputs is not so any more, one sentence each, sorted: another document, changed guests, storages, HA or replication
-/// files, another cluster. Empty: the plan may be applied. `document_hash` empty: the document is not at hand and not compared.
-[[nodiscard]] Result<std::vector<std::string>> stale_inputs(PveReader& pve, const Plan& plan, const std::string& document_hash);
+/// What of a saved plan's inputs is not so any more, one sentence each, sorted: another document, changed guests,
+/// storages, HA or replication files, another cluster. Empty: the plan may be applied. `document_hash` empty: the
+/// document is not at hand and not compared.
+[[nodiscard]] Result<std::vector<std::string>> stale_inputs(PveReader& pve, const Plan& plan,
+                                                            const std::string& document_hash);
 
 // apply() is in execute/executor.h and takes the plan as it is.
 

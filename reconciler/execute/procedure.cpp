@@ -46,6 +46,9 @@ StepJudge::Verdict StepJudge::judge(Error& error, Urgency urgency) {
     case ErrorKind::kServer:
     case ErrorKind::kMalformed:
       if (error.effect == Effect::kNone) break;
+      // PVE answered, only with a text nobody knows: what it left is looked at, but asking again would get the same
+      // answer.
+      if (error.kind == ErrorKind::kServer && error.http_status != 0) break;
       if (++lost_answers_ > kMostLostAnswers) {
         error.message += " (the answer was lost again and again; look at the cluster before the next run)";
         return Verdict::kGiveUp;

@@ -231,7 +231,8 @@ ProcedureEnd run_procedure(const typename Procedure::Params& params, Work& work)
     looked = look<Procedure>(params, work, progress);
     if (!looked) return give_up(trouble ? *trouble : looked.error());
     facts = std::move(looked).value();
-    if (trouble && trouble->effect == Effect::kPossible && Procedure::locate(facts.seen) == here) {
+    if (trouble && verdict == StepJudge::Verdict::kLookAgain && trouble->effect == Effect::kPossible &&
+        Procedure::locate(facts.seen) == here) {
       // Not visible yet is not "not done": the request may still be at work.
       Vmid vmid;
       if constexpr (requires { params.vmid; }) vmid = params.vmid;

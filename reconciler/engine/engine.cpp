@@ -1,0 +1,184 @@
+#include "reconciler/engine/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "reconciler/execute/lease.h"
+#include "reconciler/observe/observe.h"
+#include "reconciler/planning/diff.h"
+#include "reconciler/resolve/resolve.h"
+
+namespace pvr {
+namespace {
+
+struct Look {
+  Facts facts = {};
+  LiveState live = {};
+  Checked<ResolvedFleet> fleet = {};
+};
+
+Result<Look> look(PveReader& pve, Clock& clock, const std::shared_ptr<const FleetDocument>& document,
+                  const EngineOptions& options, std::stop_token stop) {
+  Scope scope = scope_of(*document);
+  scope.all_guests = scope.all_guests || options.all_guests;
+  auto live = observe(scope, pve, {.parallelism = options.readers, .stop = std::move(stop), .now = clock.wall()});
+  if (!live) return std::move(live).error();
+  Look result;
+  result.live = std::move(live).value();
+  result.facts = gather_facts(*document, &result.live);
+  result.fleet = resolve(document, result.facts);
+  return result;
+}
+
+bool touches_power(const Operation& operation, Vmid vmid) {
+  return std::visit(
+      [&](const auto& params) {
+        using Params = std::remove_cvref_t<decltype(params)>;
+        constexpr bool kPower = std::is_same_v<Params, RestartVm> || std::is_same_v<Params, StartVm> ||
+                                std::is_same_v<Params, StopVm> || std::is_same_v<Params, DestroyVm>;
+        if constexpr (kPower) return params.vmid == vmid;
+        return false;
+      },
+      operation.procedure);
+}
+
+/// A run that was killed between stopping and starting a guest left a note in the lease. The guest was running and
+/// shall run: that is nobody's wish to be read from the document, so it needs an operation of its own.
+void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, const LeaseRecord& lease) {
+  for (const std::uint32_t number : lease.restarting) {
+    const Vmid vmid{number};
+    const LiveVm* vm = live.vm(vmid);
+    const auto wanted = std::ranges::find(fleet.vms, vmid, &ResolvedVm::vmid);
+    if (vm == nullptr || wanted == fleet.vms.end() || vm->power != PowerState::kStopped) continue;
+    if (wanted->state == VmState::kStopped || wanted->state == VmState::kAbsent) continue;
+    if (std::ranges::any_of(plan.operations,
+                            [&](const Operation& operation) { return touches_power(operation, vmid); }))
+      continue;
+    const std::string sid = fmt::format("vm:{}", number);
+    Operation operation;
+    operation.id = static_cast<OperationId>(plan.operations.size() + 1);
+    operation.address = {.kind = AddressKind::kVm, .name = wanted->name, .part = {}};
+    operation.procedure = StartVm{.vmid = vmid, .ha = std::ranges::find(live.ha, sid, &LiveHa::sid) != live.ha.end()};
+    operation.changes = {{.key = "power",
+                          .from = "stopped",
+                          .to = "running",
+                          .rule = {},
+                          .reason = "A restart of an earlier run was interrupted after it had stopped the guest.",
+                          .place = {},
+                          .impact = Impact::kNone}};
+    operation.locks = {fmt::format("vm/{}", number)};
+    // Changes to the stopped guest come first: it then starts with them. They may fail; the guest is started all the
+    // same.
+    operation.guard = {.digest = vm->digest, .uuid = vm->uuid, .section_digest = {}};
+    operation.node = vm->node;
+    plan.operations.push_back(std::move(operation));
+  }
+}
+
+void append(Diagnostics& to, Diagnostics&& from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+/// "vm/201" → 201.
+std::optional<Vmid> guest_of(std::string_view key) {
+  if (!key.starts_with("vm/")) return std::nullopt;
+  std::uint32_t number = 0;
+  for (const char c : key.substr(3)) {
+    if (c < '0' || c > '9' || number > 99999999) return std::nullopt;
+    number = number * 10 + static_cast<std::uint32_t>(c - '0');
+  }
+  return Vmid{number};
+}
+
+/// The digest an input has now; empty when the thing is not there.
+Result<std::string> digest_now(PveReader& pve, const std::vector<GuestRow>& guests, const std::string& key) {
+  if (const auto vmid = guest_of(key)) {
+    const auto row = std::ranges::find(guests, *vmid, &GuestRow::vmid);
+    if (row == guests.end()) return std::string();
+    const auto vm = pve.guest({.node = row->node, .vmid = *vmid});
+    if (!vm && vm.error().kind == ErrorKind::kNotFound) return std::string();
+    if (!vm) return Error(vm.error());
+    return vm->digest;
+  }
+  if (key == "storage") {
+    const auto list = pve.storages();
+    if (!list) return Error(list.error());
+    return list->digest;
+  }
+  if (key == "ha") {
+    const auto list = pve.ha_resources();
+    if (!list) return Error(list.error());
+    return list->digest;
+  }
+  return std::string();
+}
+
+}  // namespace
+
+Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                        EngineOptions options, std::stop_token stop) {
+  auto seen = look(pve, clock, document, options, std::move(stop));
+  if (!seen) return std::move(seen).error();
+  PlanResult result;
+  result.document = std::move(document);
+  result.facts = std::move(seen->facts);
+  result.live = std::move(seen->live);
+  append(result.diagnostics, std::move(seen->fleet.diagnostics));
+  if (!seen->fleet.value) return result;
+  result.fleet = std::move(*seen->fleet.value);
+  if (has_errors(result.diagnostics)) return result;
+  result.diff = diff(result.fleet, result.live);
+  options.plan.now = clock.wall();
+  auto planned = make_plan(result.fleet, result.diff, result.live, options.plan);
+  append(result.diagnostics, std::move(planned.diagnostics));
+  if (!planned.value) return result;
+  result.plan = std::move(*planned.value);
+  const auto lease = read_lease(pve);
+  if (lease && lease->has_value()) start_again(result.plan, result.fleet, result.live, **lease);
+  if (!lease) result.plan.gaps.push_back("The lease could not be read: " + lease.error().text());
+  return result;
+}
+
+Result<StatusResult> status(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                            EngineOptions options, std::stop_token stop) {
+  auto seen = look(pve, clock, document, options, std::move(stop));
+  if (!seen) return std::move(seen).error();
+  StatusResult result;
+  result.live = std::move(seen->live);
+  append(result.diagnostics, std::move(seen->fleet.diagnostics));
+  if (!seen->fleet.value) return result;
+  result.fleet = std::move(*seen->fleet.value);
+  result.diff = diff(result.fleet, result.live, DiffDetail::kEverything);
+  return result;
+}
+
+Result<std::vector<std::string>> stale_inputs(PveReader& pve, const Plan& plan, const std::string& document_hash) {
+  std::vector<std::string> stale;
+  if (!document_hash.empty() && document_hash != plan.inputs.document_hash)
+    stale.emplace_back("The fleet file is not the one the plan was made from.");
+  const auto cluster = pve.cluster_status();
+  if (!cluster) return Error(cluster.error());
+  if (cluster->name != plan.inputs.cluster_name)
+    stale.push_back(fmt::format("The plan was made for cluster \"{}\", this one is \"{}\".", plan.inputs.cluster_name,
+                                cluster->name));
+  const auto guests = pve.guests();
+  if (!guests) return Error(guests.error());
+  for (const auto& [key, digest] : plan.inputs.digests) {
+    const auto now = digest_now(pve, *guests, key);
+    if (!now) return Error(now.error());
+    if (*now == digest) continue;
+    if (now->empty())
+      stale.push_back(fmt::format("{} does not exist any more.", key));
+    else if (digest.empty())
+      stale.push_back(fmt::format("{} did not exist when the plan was made.", key));
+    else
+      stale.push_back(fmt::format("{} was changed since the plan was made.", key));
+  }
+  std::ranges::sort(stale);
+  return stale;
+}
+
+}  // namespace pvr

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "providers/pve/http_transport.h"
+#include "providers/pve/pve_client.h"
+#include "reconciler/execute/executor.h"
+#include "reconciler/model/plan.h"
+#include "simulator/simulator.h"
+#include "tests/support/simulated_transport.h"
+
+namespace pvr::scenario {
+
+inline constexpr const char* kEndpoint = "https://pve1:8006";
+
+/// What befalls the nth write (counted from 1) of a client.
+enum class Mishap : std::uint8_t {
+  kNone,
+  kLoseAnswer,    // it happens, the answer does not come
+  kProxyTimeout,  // it happens, a proxy answers 596
+  kKillBefore,    // the client dies before it is sent
+  kKillAfter      // the client dies when it has happened
+};
+
+/// Hands requests to the simulator in this process. A killed client gets 401 from then on, so that it gives up at once.
+class MishapTransport final : public HttpTransport {
+ public:
+  struct Plan {
+    Mishap mishap = Mishap::kNone;
+    int nth = 0;
+    std::function<bool(const HttpRequest&)> counts = {};  // which writes count; empty: all but the lease's
+  };
+  MishapTransport(pvesim::Simulator& simulator, Plan plan, int& writes)
+      : inner_(simulator, {{kEndpoint, "pve1"}}), plan_(std::move(plan)), writes_(writes) {}
+  [[nodiscard]] Result<HttpResponse> send(const std::string& endpoint, const HttpRequest& request) override;
+
+ private:
+  testing::SimulatedTransport inner_;
+  Plan plan_;
+  std::mutex mutex_;
+  int& writes_;
+  bool dead_ = false;
+};
+
+/// Collects events.
+class Recorder final : public EventSink {
+ public:
+  void emit(const Event& event) override;
+  [[nodiscard]] std::vector<Event> take();
+
+ private:
+  std::mutex mutex_;
+  std::vector<Event> events_;
+};
+
+/// A cluster and clients to it.
+class World {
+ public:
+  explicit World(const std::string& cluster);
+
+  [[nodiscard]] pvesim::Simulator& sim() { return *sim_; }
+  [[nodiscard]] testing::SimulatedClock& clock() { return clock_; }
+  [[nodiscard]] Recorder& events() { return events_; }
+
+  /// A new client process, as it were.
+  [[nodiscard]] std::unique_ptr<PveClient> client(MishapTransport::Plan mishap = {});
+  /// Writes the last client made sent, the lease's left out.
+  [[nodiscard]] int writes() const { return writes_; }
+
+  /// Runs operations, one at a time, with ids, locks and guards filled in. `mishap` befalls this client.
+  ApplyReport run(std::vector<Procedure> procedures, MishapTransport::Plan mishap = {}, std::stop_token stop = {});
+  ApplyReport run_plan(const Plan& plan, MishapTransport::Plan mishap = {}, std::stop_token stop = {});
+  [[nodiscard]] ApplyOptions options();
+  /// Lets an abandoned lease run out and tasks end.
+  void let_time_pass();
+
+  /// Content of every volume some guest uses, by its fingerprint: what must never get lost.
+  [[nodiscard]] std::map<std::uint64_t, std::vector<std::string>> referenced_contents();
+
+ private:
+  std::unique_ptr<pvesim::Simulator> sim_;
+  testing::SimulatedClock clock_;
+  Recorder events_;
+  int writes_ = 0;
+  int runs_ = 0;
+};
+
+/// "scsi0" of the active configuration.
+[[nodiscard]] std::string value_of(pvesim::Simulator& sim, int vmid, const std::string& key,
+                                   const std::string& section = {});
+[[nodiscard]] std::string text_of(const ApplyReport& report);
+[[nodiscard]] VolumeId volume(const std::string& text);
+[[nodiscard]] FlatMap<std::string> map(std::vector<std::pair<std::string, std::string>> pairs);
+
+/// Two nodes, zpools with block-size classes, a thick LVM on a SAN; guests 120 (runs) and 121 (stopped), template 900.
+extern const char* const kLab;
+
+}  // namespace pvr::scenario
