@@ -376,8 +376,16 @@ class Loader {
     for (const std::string& key : extra) checked.erase(key);
     ParamErrors errors;
     (void)check_params(*method, checked, errors);
-    for (const auto& [key, text] : errors)
-      problems_.add(map.mark_of(key), map.path_of(key) + ": " + text.substr(0, text.find_last_not_of('\n') + 1));
+    for (const auto& [key, text] : errors) {
+      std::string problem = text.substr(0, text.find_last_not_of('\n') + 1);
+      std::replace(problem.begin(), problem.end(), '\n', ' ');
+      if (problem.rfind("property is not defined", 0) == 0) {
+        std::vector<std::string> known;
+        for (const ParamSpec& spec : method->params) known.push_back(spec.name.substr(0, spec.name.find('[')));
+        if (const std::string hint = nearest(key, known); !hint.empty()) problem += "; did you mean '" + hint + "'?";
+      }
+      problems_.add(map.mark_of(key), map.path_of(key) + ": " + problem);
+    }
   }
 
   // --- guests

@@ -145,7 +145,10 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
       connections_.erase(connection);
     }
     --open_;
-    asio::post(acceptor_.get_executor(), [self = shared_from_this()] { self->resume_accept(); });
+    // Weak: the last connection may end after the last thread of io_, and nothing would ever run or free this.
+    asio::post(acceptor_.get_executor(), [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->resume_accept();
+    });
   }
   void resume_accept() {
     if (!waiting_ || stopped_ || !acceptor_.is_open()) return;

@@ -64,8 +64,7 @@ TEST(ClusterFile, RefusesWhatDoesNotFitTogether) {
 TEST(ClusterFile, ChecksSectionsAsTheApiWould) {
   EXPECT_TRUE(mentions(problems_of("nodes: {pve: {}}\nvms: {100: {config: {cores: 0}}}"),
                        "vms.100.config.cores: value must have a minimum value of 1"));
-  EXPECT_TRUE(
-      mentions(problems_of("nodes: {pve: {}}\nvms: {100: {config: {coers: 1}}}"), "property is not defined in schema"));
+  EXPECT_TRUE(mentions(problems_of("nodes: {pve: {}}\nvms: {100: {config: {coers: 1}}}"), "did you mean 'cores'?"));
   EXPECT_TRUE(mentions(problems_of("nodes: {pve: {}}\ndatacenter: {keyboard: xx}"),
                        "does not have a value in the enumeration"));
   EXPECT_TRUE(mentions(problems_of("nodes: {pve: {}}\nstorages: {t: {type: zfspool}}"), "valid storage id"));
