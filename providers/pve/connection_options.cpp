@@ -123,10 +123,11 @@ Identity identity_of(const Environment& environment, const ConnectionFlags& flag
 
   if (document.token_file) {
     Identity written;
-    written.token_id = document_id;
+    written.token_id = !ours.token_id.empty() ? ours.token_id : document_id;
     take_token_file(written, reader, document.token_file->value);
     return written;
   }
+  if (!ours.empty()) return ours;
 
   Identity others;
   if (const auto token = variable({"PROXMOX_VE_API_TOKEN"}); !token.empty()) {

@@ -228,9 +228,8 @@ Result<std::vector<LiveVolume>> PveClient::volumes(const std::string& node, cons
     volume.node = node;
     volume.format = text_at(row, "format");
     volume.content = text_at(row, "content");
-    // An inactive qcow2 LV only has an approximate size.
-    const char* size_key = row.contains("size") ? "size" : "approximate-size";
-    if (row.contains(size_key)) volume.size = size_at(row, size_key);
+    // An inactive qcow2 LV has no size here, only the upper bound `approximate-size`, which is not the size of the disk.
+    if (row.contains("size")) volume.size = size_at(row, "size");
     volume.owner = vmid_at(row, "vmid");
     volume.parent = text_at(row, "parent");
     list.push_back(std::move(volume));
