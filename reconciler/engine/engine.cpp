@@ -93,27 +93,29 @@ std::optional<Vmid> guest_of(std::string_view key) {
   return Vmid{number};
 }
 
-/// The digest an input has now; empty when the thing is not there.
-Result<std::string> digest_now(PveReader& pve, const std::vector<GuestRow>& guests, const std::string& key) {
+/// The digest an input has now; empty when the thing is not there; nothing when that cannot be asked for (replication
+/// lists carry none).
+Result<std::optional<std::string>> digest_now(PveReader& pve, const std::vector<GuestRow>& guests,
+                                              const std::string& key) {
   if (const auto vmid = guest_of(key)) {
     const auto row = std::ranges::find(guests, *vmid, &GuestRow::vmid);
-    if (row == guests.end()) return std::string();
+    if (row == guests.end()) return std::optional(std::string());
     const auto vm = pve.guest({.node = row->node, .vmid = *vmid});
-    if (!vm && vm.error().kind == ErrorKind::kNotFound) return std::string();
+    if (!vm && vm.error().kind == ErrorKind::kNotFound) return std::optional(std::string());
     if (!vm) return Error(vm.error());
-    return vm->digest;
+    return std::optional(vm->digest);
   }
   if (key == "storage") {
     const auto list = pve.storages();
     if (!list) return Error(list.error());
-    return list->digest;
+    return std::optional(list->digest);
   }
   if (key == "ha") {
     const auto list = pve.ha_resources();
     if (!list) return Error(list.error());
-    return list->digest;
+    return std::optional(list->digest);
   }
-  return std::string();
+  return std::optional<std::string>();
 }
 
 }  // namespace
@@ -137,7 +139,9 @@ Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const Flee
   if (!planned.value) return result;
   result.plan = std::move(*planned.value);
   const auto lease = read_lease(pve);
-  if (lease && lease->has_value()) start_again(result.plan, result.fleet, result.live, **lease);
+  // A target names what the user wants touched; other guests wait for a run without one.
+  if (lease && lease->has_value() && options.plan.targets.empty())
+    start_again(result.plan, result.fleet, result.live, **lease);
   if (!lease) result.plan.gaps.push_back("The lease could not be read: " + lease.error().text());
   return result;
 }
@@ -169,8 +173,8 @@ Result<std::vector<std::string>> stale_inputs(PveReader& pve, const Plan& plan, 
   for (const auto& [key, digest] : plan.inputs.digests) {
     const auto now = digest_now(pve, *guests, key);
     if (!now) return Error(now.error());
-    if (*now == digest) continue;
-    if (now->empty())
+    if (!now->has_value() || **now == digest) continue;
+    if ((*now)->empty())
       stale.push_back(fmt::format("{} does not exist any more.", key));
     else if (digest.empty())
       stale.push_back(fmt::format("{} did not exist when the plan was made.", key));

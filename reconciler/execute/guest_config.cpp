@@ -115,11 +115,11 @@ Result<SetDriveOptionsProcedure::Facts> SetDriveOptionsProcedure::observe(const 
   }
   const LiveDrive* entry = find_drive(*facts.vm, params.slot);
   const Drive* configured = configured_drive(*facts.vm, params.slot);
-  const bool same_now = entry == nullptr || !entry->current || entry->current->volume == params.volume;
-  facts.seen.same_volume = configured != nullptr && configured->volume == params.volume && same_now;
+  const bool same_now = entry == nullptr || !entry->current || holds_planned(*entry->current, params.volume);
+  facts.seen.same_volume = configured != nullptr && holds_planned(*configured, params.volume) && same_now;
   if (!facts.seen.same_volume) {
     facts.conflict =
-        fmt::format("{} of vm {} does not hold {} (any more).", slot, params.vmid.number, to_text(params.volume));
+        fmt::format("{} of vm {} does not hold {} (any more).", slot, params.vmid.number, meant_text(params.volume));
     return facts;
   }
   auto wanted = with_options(*configured, params.set);

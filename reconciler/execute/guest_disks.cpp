@@ -57,7 +57,7 @@ Status AddDiskProcedure::allocate(const Params& params, const Facts& facts, Work
   if (!params.import_from.empty()) {
     // Fact: with import-from the size must be 0; the volume gets the image's size.
     text = fmt::format("{}:0,import-from={}", params.storage, params.import_from);
-  } else if (params.size.bytes == 0 && params.format == "cloudinit") {
+  } else if (params.cloud_init) {
     text = fmt::format("{}:cloudinit", params.storage);
   } else if (params.size.bytes == 0) {
     // Fact: EFI and TPM volumes have sizes of their own; the number only has to be there.
@@ -65,7 +65,7 @@ Status AddDiskProcedure::allocate(const Params& params, const Facts& facts, Work
   } else {
     text = allocation_text(params.storage, params.size);
   }
-  if (!params.format.empty() && params.format != "cloudinit") text += fmt::format(",format={}", params.format);
+  if (!params.format.empty() && !params.cloud_init) text += fmt::format(",format={}", params.format);
   return change_config(work, params.vmid, {{to_text(params.slot), with_keys(std::move(text), params.options)}}, {},
                        facts.vm->digest, fmt::format("adding {} to vm {}", to_text(params.slot), params.vmid.number));
 }
@@ -77,7 +77,7 @@ Result<AttachVolumeProcedure::Facts> AttachVolumeProcedure::observe(const Params
   if (!facts || !facts->vm) return facts;
   const LiveVm& vm = *facts->vm;
   const Drive* here = configured_drive(vm, params.slot);
-  facts->seen.attached_here = here != nullptr && here->volume == params.volume;
+  facts->seen.attached_here = here != nullptr && is_meant(params.volume, here->volume);
   facts->seen.slot_taken = !facts->seen.attached_here && find_drive(vm, params.slot) != nullptr;
   for (const LiveDrive& drive : vm.drives) {
     if (drive.slot == params.slot || drive.slot.bus == Bus::kUnused) continue;
@@ -90,10 +90,10 @@ Result<AttachVolumeProcedure::Facts> AttachVolumeProcedure::observe(const Params
     facts->conflict = fmt::format("{} of vm {} holds another volume.", to_text(params.slot), params.vmid.number);
   else if (facts->seen.attached_astray)
     facts->conflict =
-        fmt::format("{} is attached to another slot of vm {}.", to_text(params.volume), params.vmid.number);
+        fmt::format("{} is attached to another slot of vm {}.", meant_text(params.volume), params.vmid.number);
   else if (facts->seen.attached_elsewhere)
     facts->conflict = fmt::format("{} still holds {}; detaching it may wait for a restart of the guest.",
-                                  to_text(*params.from), to_text(params.volume));
+                                  to_text(*params.from), meant_text(params.volume));
   return facts;
 }
 
@@ -103,10 +103,10 @@ Status AttachVolumeProcedure::detach(const Params& params, const Facts& facts, W
 }
 
 Status AttachVolumeProcedure::attach(const Params& params, const Facts& facts, Work& work) {
-  const std::string text = with_keys(to_text(params.volume), params.options);
+  const std::string text = with_keys(meant_text(params.volume), params.options);
   return change_config(
       work, params.vmid, {{to_text(params.slot), text}}, {}, facts.vm->digest,
-      fmt::format("attaching {} to {} of vm {}", to_text(params.volume), to_text(params.slot), params.vmid.number));
+      fmt::format("attaching {} to {} of vm {}", meant_text(params.volume), to_text(params.slot), params.vmid.number));
 }
 
 // --- detach-disk
@@ -115,7 +115,7 @@ Result<DetachDiskProcedure::Facts> DetachDiskProcedure::observe(const Params& pa
   auto facts = look_at_guest<Facts>(work, params.vmid);
   if (!facts || !facts->vm) return facts;
   const Drive* here = configured_drive(*facts->vm, params.slot);
-  facts->seen.attached = here != nullptr && here->volume == params.volume;
+  facts->seen.attached = here != nullptr && is_meant(params.volume, here->volume);
   facts->seen.taken = here != nullptr && !facts->seen.attached;
   // Fact: detached cloud-init volumes are freed, and volumes of other guests only dropped.
   const bool not_kept_by_pve =
@@ -123,9 +123,9 @@ Result<DetachDiskProcedure::Facts> DetachDiskProcedure::observe(const Params& pa
   facts->seen.kept = is_referenced(*facts->vm, params.volume) || not_kept_by_pve;
   if (facts->seen.taken)
     facts->conflict = fmt::format("{} of vm {} holds another volume than {}.", to_text(params.slot), params.vmid.number,
-                                  to_text(params.volume));
+                                  meant_text(params.volume));
   else if (!facts->seen.kept)
-    facts->conflict = fmt::format("No key of vm {} names {}.", params.vmid.number, to_text(params.volume));
+    facts->conflict = fmt::format("No key of vm {} names {}.", params.vmid.number, meant_text(params.volume));
   return facts;
 }
 
@@ -150,17 +150,17 @@ Result<DestroyVolumeProcedure::Facts> DestroyVolumeProcedure::observe(const Para
   }
   if (slot)
     facts->conflict =
-        fmt::format("{} is in use: {} of vm {}.", to_text(params.volume), to_text(*slot), params.vmid.number);
+        fmt::format("{} is in use: {} of vm {}.", meant_text(params.volume), to_text(*slot), params.vmid.number);
   else if (facts->seen.listed)
     facts->conflict = fmt::format("{} exists, but no key of vm {} names it. Free it with: pvesm free {}",
-                                  to_text(params.volume), params.vmid.number, to_text(params.volume));
+                                  meant_text(params.volume), params.vmid.number, meant_text(params.volume));
   return facts;
 }
 
 Status DestroyVolumeProcedure::free(const Params& params, const Facts& facts, Work& work) {
   const auto slot = unused_slot_of(*facts.vm, params.volume);
   return change_config(work, params.vmid, {}, {to_text(*slot)}, facts.vm->digest,
-                       fmt::format("freeing {} of vm {}", to_text(params.volume), params.vmid.number));
+                       fmt::format("freeing {} of vm {}", meant_text(params.volume), params.vmid.number));
 }
 
 // --- resize-disk
@@ -170,19 +170,19 @@ Result<ResizeDiskProcedure::Facts> ResizeDiskProcedure::observe(const Params& pa
   auto facts = look_at_guest<Facts>(work, params.vmid);
   if (!facts || !facts->vm) return facts;
   const LiveDrive* entry = find_drive(*facts->vm, params.slot);
-  const bool current = entry != nullptr && entry->current && entry->current->volume == params.volume;
+  const bool current = entry != nullptr && entry->current && holds_planned(*entry->current, params.volume);
   facts->seen.same_volume = current;
   if (!current) {
     facts->conflict = fmt::format("{} of vm {} does not hold {} (any more).", to_text(params.slot), params.vmid.number,
-                                  to_text(params.volume));
+                                  meant_text(params.volume));
     return facts;
   }
   ByteSize size = entry->current->size.value_or(ByteSize{});
   if (size < params.size && progress.acted()) {
     // `size=` in the drive string is only a note; PVE compares with the real size and leaves a stale note alone.
-    const auto listed = work.pve().volumes(work.node(), params.volume.storage, params.vmid);
+    const auto listed = work.pve().volumes(work.node(), entry->current->volume->storage, params.vmid);
     if (!listed) return Error(listed.error()).during("listing volumes");
-    const auto volume = std::ranges::find(*listed, params.volume, &LiveVolume::id);
+    const auto volume = std::ranges::find(*listed, *entry->current->volume, &LiveVolume::id);
     if (volume != listed->end() && volume->size) size = std::max(size, *volume->size);
   }
   facts->seen.large_enough = size >= params.size;

@@ -8,9 +8,22 @@
 #include "reconciler/model/settings.h"
 
 namespace pvr {
+bool is_meant(const VolumeId& planned, const std::optional<VolumeId>& volume) {
+  if (!volume) return false;
+  if (!planned.name.empty()) return planned == *volume;
+  return planned.storage.empty() || planned.storage == volume->storage;
+}
+
+std::string meant_text(const VolumeId& planned) {
+  if (!planned.name.empty()) return to_text(planned);
+  return planned.storage.empty() ? "a volume" : fmt::format("a volume on {}", planned.storage);
+}
+
 namespace {
 
-bool names(const std::optional<Drive>& drive, const VolumeId& volume) { return drive && drive->volume == volume; }
+bool names(const std::optional<Drive>& drive, const VolumeId& volume) {
+  return drive && is_meant(volume, drive->volume);
+}
 bool names(const LiveDrive& drive, const VolumeId& volume) {
   return names(drive.current, volume) || names(drive.pending, volume);
 }
@@ -20,6 +33,11 @@ bool names(const LiveDrive& drive, const VolumeId& volume) {
 const LiveDrive* find_drive(const LiveVm& vm, DriveSlot slot) {
   const auto at = std::ranges::find(vm.drives, slot, &LiveDrive::slot);
   return at == vm.drives.end() ? nullptr : &*at;
+}
+
+bool holds_planned(const Drive& drive, const VolumeId& planned) {
+  if (!drive.volume) return false;
+  return planned.name.empty() ? drive.volume->storage == planned.storage : *drive.volume == planned;
 }
 
 const Drive* configured_drive(const LiveVm& vm, DriveSlot slot) {

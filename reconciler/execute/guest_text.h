@@ -10,11 +10,20 @@
 
 namespace pvr {
 
+/// Is `volume` the one a plan means? A plan cannot know the name of a volume that an earlier operation of it makes:
+/// without a name, any volume on that storage is meant; without a storage, too, any volume at all.
+[[nodiscard]] bool is_meant(const VolumeId& planned, const std::optional<VolumeId>& volume);
+/// For people: "z16:vm-120-disk-0", or "a volume on z16".
+[[nodiscard]] std::string meant_text(const VolumeId& planned);
+
 /// The drive entry of a slot; null when the slot is empty in every respect.
 [[nodiscard]] const LiveDrive* find_drive(const LiveVm& vm, DriveSlot slot);
 /// What the slot holds after the next restart: pending where there is one, else current; null when it is, or will be,
 /// empty.
 [[nodiscard]] const Drive* configured_drive(const LiveVm& vm, DriveSlot slot);
+/// Whether a drive holds the volume an operation was planned for. A planned volume without a name is one that an
+/// earlier operation of the plan made on that storage.
+[[nodiscard]] bool holds_planned(const Drive& drive, const VolumeId& planned);
 /// Current and configured volume differ, or the slot waits to be emptied, or any option waits.
 [[nodiscard]] bool drive_waits(const LiveVm& vm, DriveSlot slot);
 /// The lowest unusedN that holds the volume.

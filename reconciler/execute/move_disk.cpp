@@ -17,15 +17,15 @@ std::string what(const MoveDisk& params) {
 /// Is `volume` where this move wants it? A change of format alone stays on its storage.
 bool is_moved(const MoveDisk& params, const VolumeId& volume) {
   if (volume == params.volume || volume.storage != params.storage) return false;
-  return params.format.empty() || image_format(volume) == params.format || params.storage != params.volume.storage;
+  return params.storage != params.volume.storage || image_format(volume) == params.format;
 }
 
 MoveDiskProcedure::Place place_of(const MoveDisk& params, const LiveVm& vm) {
   using Place = MoveDiskProcedure::Place;
   const LiveDrive* drive = find_drive(vm, params.slot);
   if (drive == nullptr || !drive->current || !drive->current->volume) return Place::kEmpty;
-  if (*drive->current->volume == params.volume) return Place::kOriginal;
-  return is_moved(params, *drive->current->volume) ? Place::kMoved : Place::kElsewhere;
+  if (is_moved(params, *drive->current->volume)) return Place::kMoved;
+  return is_meant(params.volume, drive->current->volume) ? Place::kOriginal : Place::kElsewhere;
 }
 
 std::string explain(const MoveDisk& params, const MoveDiskProcedure::Facts& facts) {
@@ -43,15 +43,15 @@ std::string explain(const MoveDisk& params, const MoveDiskProcedure::Facts& fact
       return fmt::format("{} holds no volume any more.", slot);
     case Place::kElsewhere:
       return fmt::format("{} holds {}, which is neither the volume to move ({}) nor one on storage \"{}\".", slot,
-                         to_text(*facts.drive->volume), to_text(params.volume), params.storage);
+                         to_text(*facts.drive->volume), meant_text(params.volume), params.storage);
     case Place::kMoved:
       return fmt::format(
           "{} has moved, but the old volume {} is not kept as an unused disk: look for it before anything else.", slot,
-          to_text(params.volume));
+          meant_text(params.volume));
     case Place::kOriginal:
       break;
   }
-  return fmt::format("{} still holds {}.", slot, to_text(params.volume));
+  return fmt::format("{} still holds {}.", slot, meant_text(params.volume));
 }
 
 std::vector<VolumeId> volumes_on(const MoveDisk& params, Work& work) {

@@ -1,0 +1,169 @@
+// The lease on the simulated cluster: one writer, whoever they are and wherever they run.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/scenarios/world.h"
+
+namespace pvr::scenario {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LeaseOnACluster : public ::testing::Test {
+ protected:
+  static LeaseOptions as(const std::string& who, bool break_existing = false) {
+    return {.holder = who,
+            .nonce = "nonce of " + who,
+            .lifetime = std::chrono::seconds(300),
+            .settle = std::chrono::seconds(3),
+            .break_existing = break_existing};
+  }
+  Result<std::unique_ptr<Lease>> take(const std::string& who, bool break_existing = false) {
+    return Lease::acquire(*pve_, world_.clock(), as(who, break_existing));
+  }
+
+  World world_{kLab};
+  std::unique_ptr<PveClient> pve_ = world_.client();
+};
+
+TEST_F(LeaseOnACluster, TheSecondWriterIsToldWhoHoldsIt) {
+  const auto first = take("alice");
+  ASSERT_TRUE(first) << first.error().text();
+  const auto second = take("bob");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().kind, ErrorKind::kLeaseLost);
+  EXPECT_THAT(second.error().message, HasSubstr("alice"));
+  EXPECT_THAT(second.error().message, HasSubstr("--break-lease"));
+}
+
+TEST_F(LeaseOnACluster, ReleasedItIsFree) {
+  auto first = take("alice");
+  ASSERT_TRUE(first);
+  ASSERT_TRUE((*first)->release());
+  EXPECT_TRUE(take("bob"));
+}
+
+TEST_F(LeaseOnACluster, RenewedItLastsAndForgottenItEnds) {
+  auto first = take("alice");
+  ASSERT_TRUE(first);
+  for (int i = 0; i < 10; ++i) {
+    world_.sim().advance(std::chrono::seconds(150));
+    ASSERT_TRUE((*first)->keep()) << i;
+  }
+  EXPECT_FALSE(take("bob"));
+  world_.sim().advance(std::chrono::seconds(300) + kClockSkew + std::chrono::seconds(1));
+  const auto second = take("bob");
+  ASSERT_TRUE(second) << second.error().text();
+  const Status late = (*first)->keep();
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().kind, ErrorKind::kLeaseLost);
+  EXPECT_TRUE((*second)->check());
+}
+
+TEST_F(LeaseOnACluster, ThatRanOutIsNotTakenBackByItsHolder) {
+  auto first = take("alice");
+  ASSERT_TRUE(first);
+  world_.sim().advance(std::chrono::seconds(301));
+  const Status late = (*first)->check();
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().kind, ErrorKind::kLeaseLost);
+}
+
+TEST_F(LeaseOnACluster, BrokenOnPurposeTheOldHolderStops) {
+  auto first = take("alice");
+  ASSERT_TRUE(first);
+  const auto second = take("bob", true);
+  ASSERT_TRUE(second) << second.error().text();
+  EXPECT_EQ((*first)->check().error().kind, ErrorKind::kLeaseLost);
+  EXPECT_TRUE((*second)->check());
+}
+
+// Two breakers at once: whatever the order of their requests, at most one of them believes that it won.
+TEST_F(LeaseOnACluster, TwoBreakersCannotBothWin) {
+  ASSERT_TRUE(take("dead"));
+  // The rival writes while the first breaker waits for the dust to settle.
+  class RivalClock final : public Clock {
+   public:
+    RivalClock(Clock& inner, std::function<void()> once) : inner_(inner), once_(std::move(once)) {}
+    [[nodiscard]] std::chrono::system_clock::time_point wall() const override { return inner_.wall(); }
+    [[nodiscard]] std::chrono::steady_clock::time_point steady() const override { return inner_.steady(); }
+    bool wait(std::chrono::milliseconds span, std::stop_token stop) override {
+      if (auto rival = std::exchange(once_, {})) rival();
+      return inner_.wait(span, std::move(stop));
+    }
+
+   private:
+    Clock& inner_;
+    std::function<void()> once_;
+  };
+  std::unique_ptr<Lease> rival;
+  RivalClock clock(world_.clock(), [&] {
+    auto taken = take("bob", true);
+    if (taken) rival = std::move(taken).value();
+  });
+  const auto first = Lease::acquire(*pve_, clock, as("alice", true));
+  const int winners = (first && (*first)->check() ? 1 : 0) + (rival && rival->check() ? 1 : 0);
+  EXPECT_EQ(winners, 1);
+}
+
+TEST_F(LeaseOnACluster, ALostAnswerToTheCreationIsNotTakenForSomebodyElse) {
+  const auto unlucky =
+      world_.client({.mishap = Mishap::kLoseAnswer, .nth = 1, .counts = [](const HttpRequest&) { return true; }});
+  const auto lease = Lease::acquire(*unlucky, world_.clock(), as("alice"));
+  ASSERT_TRUE(lease) << lease.error().text();
+}
+
+TEST_F(LeaseOnACluster, ASomebodyElsesPoolIsRespected) {
+  ASSERT_TRUE(pve_->create_pool(std::string(kLeasePool), "made by hand"));
+  const auto lease = take("alice");
+  ASSERT_FALSE(lease);
+  EXPECT_THAT(lease.error().message, HasSubstr("not ours"));
+  EXPECT_TRUE(take("alice", true));
+}
+
+TEST_F(LeaseOnACluster, AnUnfinishedRestartIsInheritedAndKeptAfterRelease) {
+  auto first = take("alice");
+  ASSERT_TRUE(first);
+  ASSERT_TRUE((*first)->note_restart(Vmid{120}));
+  ASSERT_TRUE((*first)->release());
+  auto second = take("bob");
+  ASSERT_TRUE(second) << second.error().text();
+  EXPECT_TRUE((*second)->restarting().contains(120));
+  ASSERT_TRUE((*second)->forget_restart(Vmid{120}));
+  ASSERT_TRUE((*second)->release());
+  const auto record = read_lease(*pve_);
+  ASSERT_TRUE(record);
+  EXPECT_FALSE(record->has_value());
+}
+
+TEST_F(LeaseOnACluster, ARunWhoseLeaseIsBrokenStopsBeforeItsNextOperation) {
+  // Broken while the first operation runs.
+  struct Breaker final : EventSink {
+    explicit Breaker(std::function<void()> action) : act(std::move(action)) {}
+    void emit(const Event& event) override {
+      if (std::holds_alternative<OperationFinished>(event))
+        if (auto once = std::exchange(act, {})) once();
+    }
+    std::function<void()> act;
+  } breaker([&] { EXPECT_TRUE(take("bob", true)); });
+  Plan plan;
+  plan.operations.push_back({.id = 1,
+                             .procedure = SetVmOptions{.vmid = Vmid{121}, .set = map({{"cores", "3"}}), .unset = {}},
+                             .node = "pve1"});
+  plan.operations.push_back({.id = 2,
+                             .procedure = SetVmOptions{.vmid = Vmid{120}, .set = map({{"onboot", "1"}}), .unset = {}},
+                             .node = "pve1"});
+  plan.operations.push_back({.id = 3,
+                             .procedure = SetVmOptions{.vmid = Vmid{122}, .set = map({{"onboot", "1"}}), .unset = {}},
+                             .node = "pve1"});
+  const auto report = apply(plan, {.pve = *pve_, .clock = world_.clock(), .events = breaker}, world_.options(), {});
+  EXPECT_EQ(report.operations.at(0).outcome, Outcome::kDone);
+  EXPECT_EQ(report.operations.at(1).outcome, Outcome::kFailed) << text_of(report);
+  EXPECT_EQ(report.operations.at(2).outcome, Outcome::kSkipped);
+  EXPECT_THAT(report.stopped_by, HasSubstr("bob"));
+  EXPECT_EQ(value_of(world_.sim(), 120, "onboot"), "");
+}
+
+}  // namespace
+}  // namespace pvr::scenario
