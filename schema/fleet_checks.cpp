@@ -310,7 +310,7 @@ class Checker {
       if (!slot) {
         error(disk.span, "schema.key.missing", "A key is missing",
               fmt::format("Disk \"{}\" of \"{}\" needs \"slot\": scsi0, scsi1, …", disk.name, vm.name));
-      } else if (!disk.detached && !disk.absent) {
+      } else if (!disk.detached && !disk.absent && !slot->slot.empty()) {
         auto [at, added] = taken.try_emplace(slot->slot, std::pair(std::string_view(disk.name), slot->span));
         if (!added) {
           error(slot->span, "schema.slot.clash", "Two disks in one slot",

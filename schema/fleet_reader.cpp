@@ -42,7 +42,6 @@ std::string fingerprint_problem(std::string_view text) {
 std::string token_problem(std::string_view text) {
   std::size_t at = text.find('@');
   std::size_t mark = text.find('!');
-  if (text.find('=') != std::string_view::npos) return "Only the id stands here, USER@REALM!NAME, never the secret.";
   bool ok = at != std::string_view::npos && mark != std::string_view::npos && at > 0 && mark > at + 1 &&
             mark + 1 < text.size();
   return ok ? std::string() : "An API token is named USER@REALM!NAME.";
@@ -158,7 +157,7 @@ void FleetReader::read(FleetDocument& out) {
 }
 
 void FleetReader::file(std::uint32_t index, const YamlNode& root, bool vms) {
-  in_.emplace(files_[index].tree, diagnostics_);
+  in_.emplace(files_[index].tree, diagnostics_, secrets_);
   const Tables& tables = fleet_tables();
   bool builtin = index == 0;
   if (vms) {
@@ -221,6 +220,7 @@ void FleetReader::read_cluster(const Table& table, const YamlNode& node) {
         if (auto list = in().words(field, value)) {
           for (auto& url : *list) {
             std::string problem = endpoint_problem(url.value);
+            if (url.value.find('@') != std::string::npos) in().secret(value);
             if (!problem.empty()) in().error(url.span, "schema.value.illegal", "Not a legal value", problem);
           }
           cluster.endpoints = std::move(*list);
@@ -233,6 +233,12 @@ void FleetReader::read_cluster(const Table& table, const YamlNode& node) {
         cluster.ca_file = in().text(field, value);
         break;
       case Key::kTokenId:
+        if (value.kind == YamlKind::kScalar && value.text.find('=') != std::string_view::npos) {
+          in().secret(value);
+          in().error(value.span, "schema.key.refused", "Not allowed in a fleet file",
+                     "Only the id of the token stands here, USER@REALM!NAME, never its secret.");
+          break;
+        }
         cluster.token_id = checked_text(field, value, token_problem);
         break;
       case Key::kTokenFile:

@@ -19,10 +19,11 @@ namespace pvr {
 /// their disks and nets.
 class FleetReader {
  public:
-  FleetReader(const SourceSet& sources, std::span<const YamlFile> files, Diagnostics& diagnostics)
-      : sources_(sources), files_(files), diagnostics_(diagnostics) {}
+  FleetReader(std::span<const YamlFile> files, Diagnostics& diagnostics) : files_(files), diagnostics_(diagnostics) {}
 
   void read(FleetDocument& out);
+  /// Where secrets stand that do not belong into a fleet.
+  [[nodiscard]] const std::vector<SourceSpan>& secrets() const { return secrets_; }
 
  private:
   using Nets = FlatMap<std::string>;  // name → slot
@@ -37,6 +38,7 @@ class FleetReader {
     std::optional<Spanned<std::string>>& clone;
     Nets nets = {};
     FlatMap<std::string> device_slots = {};  // disks that are devices of the node
+    const YamlNode* net_nodes = nullptr;     // may take over the nets of its role
     const YamlNode* boot = nullptr;          // needs the names of all disks and nets
     const YamlNode* cloud_init = nullptr;    // needs to know which drives are taken
   };
@@ -61,7 +63,8 @@ class FleetReader {
   void read_efidisk(Guest& guest, const Field& field, const YamlNode& key, const YamlNode& value);
   void read_tpm(Guest& guest, const Field& field, const YamlNode& key, const YamlNode& value);
   void read_iso(Guest& guest, const Field& field, const YamlNode& value);
-  void read_nets(Guest& guest, const Field& field, const YamlNode& value);
+  void read_nets(Guest& guest, std::string_view role);
+  const PropertyString* net_of_roles(std::string_view role, std::string_view name) const;
   void read_devices(Guest& guest, const Field& field, const YamlNode& value);
   void read_serial(Guest& guest, const Field& field, const YamlNode& value);
   void read_memory(Guest& guest, const Field& field, const YamlNode& value);
@@ -80,10 +83,10 @@ class FleetReader {
                                                    const std::function<std::string(std::string_view)>& problem);
 
   ValueReader& in() { return *in_; }
-  const SourceSet& sources_;
   std::span<const YamlFile> files_;
   Diagnostics& diagnostics_;
   FleetDocument* out_ = nullptr;
+  std::vector<SourceSpan> secrets_ = {};
   std::optional<ValueReader> in_ = {};
   Places storage_places_ = {}, lane_places_ = {}, role_places_ = {}, pool_places_ = {}, vm_places_ = {};
   std::optional<SourceSpan> cluster_place_ = {};

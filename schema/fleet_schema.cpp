@@ -37,11 +37,12 @@ std::string hash_of(const SourceSet& sources) {
 Checked<FleetDocument> lower(LoadedSources loaded) {
   Checked<FleetDocument> out;
   out.diagnostics = std::move(loaded.diagnostics);
-  auto sources = std::make_shared<const SourceSet>(std::move(loaded.sources));
   FleetDocument& document = out.value.emplace();
-  document.sources = sources;
-  document.hash = hash_of(*sources);
-  FleetReader(*sources, loaded.files, out.diagnostics).read(document);
+  document.hash = hash_of(loaded.sources);
+  FleetReader reader(loaded.files, out.diagnostics);
+  reader.read(document);
+  for (const SourceSpan& secret : reader.secrets()) loaded.sources.mask(secret);
+  document.sources = std::make_shared<const SourceSet>(std::move(loaded.sources));
   // What an unreadable file would have declared is unknown, so references are not judged.
   if (std::ranges::all_of(loaded.files, &YamlFile::complete)) check_fleet(document, out.diagnostics);
   sort_diagnostics(out.diagnostics);

@@ -115,7 +115,7 @@ void FleetReader::guest_field(Guest& guest, const Field& field, const YamlNode& 
       });
       return;
     case Key::kNets:
-      read_nets(guest, field, value);
+      guest.net_nodes = &value;
       return;
     case Key::kHostpci:
     case Key::kUsb:
@@ -173,6 +173,7 @@ void FleetReader::read_memory(Guest& guest, const Field& field, const YamlNode& 
 void FleetReader::read_options(WrittenSettings& options, const YamlNode& node) {
   in().named("options", node, [&](std::string_view key, const YamlNode& at, const YamlNode& value) {
     const Setting* setting = find_setting(Home::kVmOption, key);
+    if (key.find("passw") != std::string_view::npos || (setting != nullptr && setting->write_only)) in().secret(value);
     if (setting == nullptr) {
       std::vector<std::string_view> names;
       for (const Setting& row : setting_catalogue()) {
@@ -378,21 +379,39 @@ void FleetReader::read_iso(Guest& guest, const Field& field, const YamlNode& val
     in().put(guest.options, slot, std::move(*read));
 }
 
-void FleetReader::read_nets(Guest& guest, const Field& field, const YamlNode& value) {
+/// The net of this name as the nearest role of the chain has it.
+const PropertyString* FleetReader::net_of_roles(std::string_view role, std::string_view name) const {
+  for (const WrittenRole* next : chain(role)) {
+    auto nets = role_nets_.find(next->name);
+    const std::string* slot = nets == role_nets_.end() ? nullptr : nets->second.find(name);
+    const auto* option = slot == nullptr ? nullptr : next->options.find(*slot);
+    if (option != nullptr) return std::get_if<PropertyString>(&option->value);
+  }
+  return nullptr;
+}
+
+void FleetReader::read_nets(Guest& guest, std::string_view role) {
+  const Table& table = fleet_tables().net;
+  const YamlNode& value = *guest.net_nodes;
   bool alone = value.kind == YamlKind::kMapping && in().tree().size(value) == 1;
-  in().named(field.name, value, [&](std::string_view name, const YamlNode& at, const YamlNode& of) {
+  in().named("nets", value, [&](std::string_view name, const YamlNode& at, const YamlNode& of) {
     if (!name_ok("net", name, at.span)) return;
-    std::string slot = alone ? "net0" : "";
-    PropertyString properties = in().properties(*field.table, of, option("net0"));
+    PropertyString properties = in().properties(table, of, option("net0"));
     if (of.kind != YamlKind::kMapping) return;
+    std::string slot = slot_of_net(guest, role, name).value_or(alone ? "net0" : "");
     if (const YamlNode* stated = in().tree().find(of, "slot"); stated != nullptr && !is_null(*stated)) {
-      auto read = slot_of(*field.table->find("slot"), *stated, "net");
+      auto read = slot_of(*table.find("slot"), *stated, "net");
       if (!read) return;
       slot = std::move(*read);
     }
     if (slot.empty()) {
       return in().error(at.span, "schema.key.missing", "A key is missing",
                         fmt::format("There are several nets, so \"{}\" must say its \"slot\": net0, net1, …", name));
+    }
+    if (const PropertyString* base = net_of_roles(role, name)) {
+      for (const auto& [key, text] : base->pairs) {
+        if (properties.find(key) == nullptr) properties.set(key, text);
+      }
     }
     // Without a model PVE takes no device; which one it gets is for the rules, so it is left out again.
     bool model = properties.find("model") != nullptr;
@@ -500,6 +519,7 @@ void FleetReader::read_boot(Guest& guest, std::string_view role) {
           fmt::format("\"{}\" is no disk, net or slot of this VM.{}", name.value, did_you_mean(name.value, known)));
       continue;
     }
+    if (slot->empty()) return;  // complained about where it is written
     order.push_back(std::move(*slot));
   }
   if (order.size() != names->size()) return;
@@ -597,6 +617,7 @@ void FleetReader::read_cloud_init(Guest& guest, std::string_view role, bool is_v
 }
 
 void FleetReader::guest_end(Guest& guest, std::string_view role, bool is_vm) {
+  if (guest.net_nodes != nullptr) read_nets(guest, role);
   if (guest.cloud_init != nullptr) read_cloud_init(guest, role, is_vm);
   if (guest.boot != nullptr) read_boot(guest, role);
   std::ranges::sort(guest.disks, {}, &WrittenDisk::name);

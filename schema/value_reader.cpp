@@ -67,6 +67,23 @@ std::string shown(std::string_view text) {
   return std::string(text.substr(0, end)) + "…";
 }
 
+/// A key whose value may be a secret, be it known or a slip of the pen. Names of files that hold secrets are none.
+bool names_a_secret(std::string_view key) {
+  std::string word = lower(key);
+  if (word.ends_with("_file")) return false;
+  for (std::string_view part : {"passw", "secret", "keyring", "encryption-key"}) {
+    if (word.find(part) != std::string::npos) return true;
+  }
+  return word == "token";
+}
+
+/// The codec's sentence without the name it begins with: "netN: there is …".
+std::string reason_of(const Setting& setting, std::string_view message) {
+  std::string head = std::string(setting.name) + (setting.count > 0 ? "N: " : ": ");
+  if (message.starts_with(head)) message.remove_prefix(head.size());
+  return fmt::format("It would refuse \"{}\": {}.", setting.name, message);
+}
+
 std::string with_capital(std::string text) {
   if (!text.empty() && text.front() >= 'a' && text.front() <= 'z')
     text.front() = static_cast<char>(text.front() - 'a' + 'A');
@@ -121,6 +138,18 @@ void ValueReader::put(WrittenSettings& settings, std::string_view key, Spanned<O
   settings.set(key, std::move(value));
 }
 
+void ValueReader::secret(const YamlNode& node) {
+  if (node.kind == YamlKind::kScalar) secrets_->push_back(node.span);
+  // Depth is bounded by the YAML reader.
+  for (std::size_t i = 0; i < tree_->size(node); ++i) {
+    if (node.kind == YamlKind::kMapping) {
+      secret(tree_->value(node, i));
+    } else if (node.kind == YamlKind::kSequence) {
+      secret(tree_->item(node, i));
+    }
+  }
+}
+
 bool ValueReader::mapping(std::string_view what, const YamlNode& node) {
   if (node.kind == YamlKind::kMapping) return true;
   if (is_null(node)) {
@@ -136,6 +165,8 @@ bool ValueReader::mapping(std::string_view what, const YamlNode& node) {
 const Field* ValueReader::known(const Table& table, const YamlNode& key, const YamlNode& value) {
   if (key.kind != YamlKind::kScalar || is_null(key) || (key.plain && key.text == "<<"))
     return nullptr;  // said by the YAML reader
+  if (key.repeated) return nullptr;
+  if (names_a_secret(key.text)) secret(value);
   const Field* field = table.find(key.text);
   if (field == nullptr) {
     std::vector<std::string_view> names = table.names();
@@ -319,7 +350,7 @@ std::optional<Spanned<OptionValue>> ValueReader::parsed(const Setting& setting, 
                                                         SourceSpan span) {
   Result<OptionValue> value = parse_option(setting, text);
   if (value.ok()) return Spanned<OptionValue>{std::move(value).value(), span};
-  error(span, "schema.value.refused", "PVE would refuse this value", with_capital(value.error().message) + ".");
+  error(span, "schema.value.refused", "PVE would refuse this value", reason_of(setting, value.error().message));
   return std::nullopt;
 }
 
@@ -327,7 +358,7 @@ std::optional<Spanned<OptionValue>> ValueReader::normalised(const Setting& setti
                                                             SourceSpan span) {
   Result<OptionValue> form = normalise_option(setting, value);
   if (form.ok()) return Spanned<OptionValue>{std::move(form).value(), span};
-  error(span, "schema.value.refused", "PVE would refuse this value", with_capital(form.error().message) + ".");
+  error(span, "schema.value.refused", "PVE would refuse this value", reason_of(setting, form.error().message));
   return std::nullopt;
 }
 

@@ -18,7 +18,9 @@ namespace pvr {
 /// Reads the nodes of one file against the field tables. Every function that cannot give a value has said why.
 class ValueReader {
  public:
-  ValueReader(const YamlTree& tree, Diagnostics& diagnostics) : tree_(&tree), diagnostics_(&diagnostics) {}
+  /// Places of secrets that were found where none belongs are appended to `secrets`.
+  ValueReader(const YamlTree& tree, Diagnostics& diagnostics, std::vector<SourceSpan>& secrets)
+      : tree_(&tree), diagnostics_(&diagnostics), secrets_(&secrets) {}
 
   /// The form the node has, out of those the field accepts; 0 when it has none of them.
   [[nodiscard]] unsigned form(const Field& field, const YamlNode& node);
@@ -58,7 +60,7 @@ class ValueReader {
     if (!mapping(what, node)) return;
     for (std::size_t i = 0; i < tree_->size(node); ++i) {
       const YamlNode& key = tree_->key(node, i);
-      if (key.kind == YamlKind::kScalar && !is_null(key)) each(key.text, key, tree_->value(node, i));
+      if (key.kind == YamlKind::kScalar && !is_null(key) && !key.repeated) each(key.text, key, tree_->value(node, i));
     }
   }
   template <class Each>
@@ -69,6 +71,8 @@ class ValueReader {
   void error(SourceSpan span, std::string code, std::string summary, std::string detail, std::vector<Note> notes = {});
   /// Sets a key once; a second time is an error that names both places.
   void put(WrittenSettings& settings, std::string_view key, Spanned<OptionValue> value);
+  /// The node holds a secret: no message may show it.
+  void secret(const YamlNode& node);
   [[nodiscard]] const YamlTree& tree() const { return *tree_; }
   [[nodiscard]] Diagnostics& diagnostics() { return *diagnostics_; }
 
@@ -81,6 +85,7 @@ class ValueReader {
 
   const YamlTree* tree_;
   Diagnostics* diagnostics_;
+  std::vector<SourceSpan>* secrets_;
 };
 
 /// "one of ssd, hdd" and the like: what a field takes.

@@ -213,9 +213,7 @@ class YamlBuilder {
     YamlNode node;
     node.plain = data.style == YAML_PLAIN_SCALAR_STYLE;
     node.text = keep({reinterpret_cast<const char*>(data.value), data.length});
-    std::size_t length =
-        event.start_mark.line == event.end_mark.line ? event.end_mark.column - event.start_mark.column : 1;
-    node.span = span(event.start_mark, length);
+    node.span = span(event.start_mark, event.end_mark.index - event.start_mark.index);
     if (node.text.find('\0') != std::string_view::npos) {
       say(node.span, "schema.yaml.control", "Control character",
           "A text of the fleet cannot hold the character U+0000.");
@@ -331,6 +329,7 @@ class YamlBuilder {
         }
       }
       if (first != nullptr) {
+        out_.tree.nodes_[tree.children_[mapping.first + 2 * i]].repeated = true;
         say(key.span, "schema.yaml.duplicate", "Duplicate key",
             fmt::format("\"{}\" is given twice in the same mapping; one of them would be lost.", key.text),
             {{"The first one is here.", first->span}});
@@ -398,13 +397,17 @@ class YamlBuilder {
       std::size_t column = mark.column + (bom_ && line == 1 ? 4U : 1U);
       return {file_, line, static_cast<std::uint32_t>(column), static_cast<std::uint32_t>(characters)};
     }
-    std::string_view text = sources_.line(file_, line);
-    std::size_t begin = bom_ && line == 1 ? 3 : 0;
+    // The rest of the file, so that a text over several lines has its whole length.
+    std::string_view first = sources_.line(file_, line);
+    const std::string& whole = sources_.file(file_).text;
+    std::size_t line_start =
+        first.data() == nullptr ? whole.size() : static_cast<std::size_t>(first.data() - whole.data());
+    std::string_view text = std::string_view(whole).substr(std::min(line_start, whole.size()));
     auto advance = [&](std::size_t at, std::size_t count) {
       for (; count > 0 && at < text.size(); --count) at += std::max<std::size_t>(decode(text, at).length, 1);
       return at;
     };
-    begin = advance(begin, mark.column);
+    std::size_t begin = advance(bom_ && line == 1 ? 3 : 0, mark.column);
     std::size_t end = advance(begin, characters);
     return {file_, line, static_cast<std::uint32_t>(begin + 1),
             static_cast<std::uint32_t>(std::max<std::size_t>(end - begin, 1))};

@@ -18,6 +18,7 @@ enum class YamlKind : std::uint8_t { kScalar, kSequence, kMapping };
 /// One node. Scalars have text and no meaning yet: the schema decides what a text may be.
 struct YamlNode {
   YamlKind kind = YamlKind::kScalar;
+  bool repeated = false;     // a key that stood before in the same mapping; its value means nothing
   bool plain = false;        // scalar without quotes: may be a number, a boolean or null
   std::uint16_t height = 0;  // levels below
   std::uint32_t weight = 1;  // nodes a reader meets below, aliases counted every time

@@ -1,5 +1,6 @@
 #include "reconciler/base/source_span.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pvr {
@@ -28,6 +29,15 @@ std::uint32_t SourceSet::add(std::string name, std::string text) {
 void SourceSet::set_text(std::uint32_t index, std::string text) {
   line_starts_[index] = find_line_starts(text);
   files_[index].text = std::move(text);
+}
+
+void SourceSet::mask(const SourceSpan& span) {
+  if (span.file >= files_.size() || span.line == 0 || span.line > line_starts_[span.file].size()) return;
+  std::string& text = files_[span.file].text;
+  std::size_t at = line_starts_[span.file][span.line - 1] + std::size_t{span.column} - 1;
+  for (std::size_t end = std::min(text.size(), at + span.length); at < end; ++at) {
+    if (text[at] != '\n' && text[at] != '\r') text[at] = '*';
+  }
 }
 
 std::string_view SourceSet::line(std::uint32_t file, std::uint32_t line) const {

@@ -31,6 +31,9 @@ class SourceSet {
   std::uint32_t add(std::string name, std::string text);
   /// Gives file `index` its text; the loader does so for file 0, whose place is taken from the start.
   void set_text(std::uint32_t index, std::string text);
+  /// Overwrites the bytes of a span with '*', line ends excepted: a secret somebody wrote must not be shown back.
+  /// Places stay right.
+  void mask(const SourceSpan& span);
   [[nodiscard]] const SourceFile& file(std::uint32_t index) const { return files_[index]; }
   [[nodiscard]] std::size_t size() const { return files_.size(); }
   /// The text of one line without its end; empty when there is none.
