@@ -232,7 +232,8 @@ class CurlTransport final : public HttpTransport {
       // so it gets a connection of its own.
       curl_easy_setopt(handle, CURLOPT_FRESH_CONNECT, 1L);
     }
-    if (line.requests + 1 >= kRequestsPerConnection) curl_easy_setopt(handle, CURLOPT_FORBID_REUSE, 1L);
+    const bool last = line.requests + 1 >= kRequestsPerConnection;
+    if (last) curl_easy_setopt(handle, CURLOPT_FORBID_REUSE, 1L);
 
     HeaderList headers(curl_slist_append(nullptr, "Expect:"));
     for (const HttpHeader& header : request.headers) {
@@ -250,7 +251,7 @@ class CurlTransport final : public HttpTransport {
 
     long fresh = 0;
     curl_easy_getinfo(handle, CURLINFO_NUM_CONNECTS, &fresh);
-    line.requests = fresh > 0 ? 1 : line.requests + 1;
+    line.requests = last ? 0 : fresh > 0 ? 1 : line.requests + 1;
     if (code == CURLE_OK) {
       long status = 0;
       curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);

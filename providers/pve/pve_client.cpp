@@ -167,6 +167,8 @@ Result<std::vector<LivePoolLayout>> PveClient::zpools(const std::string& node) {
 Result<std::map<std::string, Media>> PveClient::volume_group_media(const std::string& node) {
   const std::string what = "reading the volume groups of node " + node;
   Result<json> tree = session_->get({"/nodes/{node}/disks/lvm", {node}});
+  // A server without this call cannot tell, which is what an empty answer means.
+  if (!tree.ok() && tree.error().http_status == 501) return std::map<std::string, Media>();
   if (!tree.ok()) return std::move(tree).error().during(what);
   const auto groups = tree->is_object() ? tree->find("children") : tree->end();
   std::map<std::string, Media> media;
@@ -228,7 +230,8 @@ Result<std::vector<LiveVolume>> PveClient::volumes(const std::string& node, cons
     volume.node = node;
     volume.format = text_at(row, "format");
     volume.content = text_at(row, "content");
-    // An inactive qcow2 LV has no size here, only the upper bound `approximate-size`, which is not the size of the disk.
+    // An inactive qcow2 LV has no size here, only the upper bound `approximate-size`, which is not the size of the
+    // disk.
     if (row.contains("size")) volume.size = size_at(row, "size");
     volume.owner = vmid_at(row, "vmid");
     volume.parent = text_at(row, "parent");

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "providers/pve/pve_client.h"
 #include "tests/support/simulated_transport.h"
 
 namespace pvr {
@@ -247,6 +248,23 @@ TEST_F(TicketTest, ASecondFactorIsSaidToNeedAToken) {
   const auto data = pve.get({"/version", {}});
   EXPECT_EQ(data.error().kind, ErrorKind::kUnauthorized);
   EXPECT_NE(data.error().message.find("API token"), std::string::npos);
+}
+
+TEST_F(SessionTest, VolumeGroupsTellWhatTheyLieOn) {
+  const auto answer = [](const Sent& sent) -> Result<HttpResponse> {
+    if (sent.path.ends_with("/disks/list")) {
+      return ok(json::parse(R"([{"devpath":"/dev/sdc","type":"ssd"},{"devpath":"/dev/sdd","type":"unknown"}])"));
+    }
+    if (sent.path.ends_with("/old/disks/lvm")) return HttpResponse{501, "Method not implemented", ""};
+    return ok(json::parse(R"({"leaf":0,"children":[
+      {"name":"vg0","leaf":0,"children":[{"name":"/dev/sdc","leaf":1}]},
+      {"name":"vg1","leaf":0,"children":[{"name":"/dev/sdd1","leaf":1}]}]})"));
+  };
+  PveClient client(token_options(), std::make_unique<ScriptedTransport>(seen_, answer), clock_, {});
+  const auto media = client.volume_group_media("n1");
+  ASSERT_TRUE(media.ok());
+  EXPECT_EQ(*media, (std::map<std::string, Media>{{"vg0", Media::kSsd}}));
+  EXPECT_TRUE(client.volume_group_media("old")->empty());
 }
 
 TEST(EncodeForm, LeavesNothingThatSplits) {
