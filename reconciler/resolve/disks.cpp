@@ -127,45 +127,10 @@ const Setting* disk_setting(std::string_view key) {
 }  // namespace
 
 void Resolver::resolve_disks(VmContext& context) {
-  slots_.clear();
-  std::size_t without_slot = 0;
-  for (const WrittenDisk& disk : context.written->disks) {
-    const auto* stated = disk.settings.find("slot");
-    const std::optional<DriveSlot> slot = stated != nullptr ? parse_slot(text_value(&stated->value)) : std::nullopt;
-    if (slot) {
-      if (std::ranges::find(slots_, *slot) != slots_.end()) {
-        error("resolve.disk.slot_taken", "Two disks of one VM have the same slot.",
-              fmt::format("vm/{}/{}: another disk already has slot {}. Give each its own.", context.vm->name, disk.name,
-                          to_text(*slot)),
-              stated->span);
-      }
-      slots_.push_back(*slot);
-    } else if (++without_slot > 1) {
-      // Names must not decide about slots: a disk added later would push the others on.
-      error("resolve.disk.slot_missing", "More than one disk has no slot.",
-            fmt::format("vm/{}/{}: only one disk of a VM may leave its slot out. Write slot: scsiN.", context.vm->name,
-                        disk.name),
-            disk.span);
-    }
-  }
   context.vm->disks.reserve(context.written->disks.size() + 2);
   for (const WrittenDisk& disk : context.written->disks) resolve_disk(context, &disk, disk.name, {});
   small_disks(context);
   std::ranges::sort(context.vm->disks, {}, &ResolvedDisk::name);
-}
-
-std::optional<DriveSlot> Resolver::disk_slot(const VmContext&, const WrittenDisk& written, std::string_view name) {
-  if (const auto* stated = written.settings.find("slot")) return parse_slot(text_value(&stated->value));
-  if (name == kEfiDisk) return DriveSlot{Bus::kEfi, 0};
-  if (name == kTpm) return DriveSlot{Bus::kTpm, 0};
-  const Bus bus = name == kCloudInit ? Bus::kIde : Bus::kScsi;
-  for (DriveSlot slot{bus, 0}; slot.index < 31; ++slot.index) {
-    if (std::ranges::find(slots_, slot) == slots_.end()) {
-      slots_.push_back(slot);
-      return slot;
-    }
-  }
-  return std::nullopt;
 }
 
 void Resolver::resolve_disk(VmContext& context, const WrittenDisk* written, std::string_view name,
@@ -175,16 +140,6 @@ void Resolver::resolve_disk(VmContext& context, const WrittenDisk* written, std:
   disk.span = written != nullptr ? written->span : context.vm->span;
   stack_.clear();
   if (written != nullptr) {
-    const std::optional<DriveSlot> slot = disk_slot(context, *written, name);
-    if (!slot) {
-      error("resolve.disk.slot_unknown", "A disk has no slot PVE knows.",
-            fmt::format("vm/{}/{}: write slot: scsi0 … scsi30, virtio0 … virtio15, sata0 … sata5 or ide0 … ide3.",
-                        context.vm->name, name),
-            written->span);
-      context.vm->disks.pop_back();
-      return;
-    }
-    disk.slot = *slot;
     disk.absent = written->absent;
     disk.detached = written->detached;
     if (written->import_from) disk.import_from = written->import_from->value;
@@ -198,7 +153,19 @@ void Resolver::resolve_disk(VmContext& context, const WrittenDisk* written, std:
     if (const WrittenDisk* of = find_disk(role->disks, name)) stack_.add(of->settings, Layer::kRole, role->name);
     stack_.add(role->disk_defaults, Layer::kRole, role->name);
   }
-  if (stack_.winner("slot") == nullptr) stack_.add("slot", name_value(to_text(disk.slot)), Layer::kDisk, {}, disk.span);
+  if (written != nullptr) {
+    const Candidate* stated = stack_.winner("slot");
+    const std::optional<DriveSlot> slot = stated != nullptr ? parse_slot(text_value(stated->value)) : std::nullopt;
+    if (!slot) {
+      error("resolve.disk.slot_missing", "A disk has no slot.",
+            fmt::format("vm/{}/{}: write slot: scsi0 … scsi30, virtio0 … virtio15, sata0 … sata5 or ide0 … ide3.",
+                        context.vm->name, name),
+            written->span);
+      context.vm->disks.pop_back();
+      return;
+    }
+    disk.slot = *slot;
+  }
 
   DiskFacts& facts = disk.facts;
   facts.os = context.facts.os;

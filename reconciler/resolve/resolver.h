@@ -66,8 +66,6 @@ class Resolver {
   // disks.cpp
   void resolve_disks(VmContext& vm);
   void resolve_disk(VmContext& vm, const WrittenDisk* written, std::string_view name, std::string_view added_by);
-  [[nodiscard]] std::optional<DriveSlot> disk_slot(const VmContext& vm, const WrittenDisk& written,
-                                                   std::string_view name);
   void place_disk(VmContext& vm, ResolvedDisk& disk);
   void disk_rules(VmContext& vm, ResolvedDisk& disk);
   void check_disk(VmContext& vm, ResolvedDisk& disk);
@@ -112,7 +110,6 @@ class Resolver {
   std::map<std::string_view, std::pair<const WrittenStorage*, const WrittenClass*>> used_classes_;
   std::map<std::string_view, std::uint32_t> used_storages_;                           // by id: disks on it
   std::map<std::pair<std::string_view, std::string_view>, std::uint32_t> unset_aio_;  // (storage, why) → disks
-  std::vector<DriveSlot> slots_;                                                      // taken by the VM at hand
 };
 
 /// "C2" → "policy.c2".
