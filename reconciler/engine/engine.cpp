@@ -9,6 +9,7 @@
 #include "reconciler/execute/lease.h"
 #include "reconciler/observe/observe.h"
 #include "reconciler/planning/diff.h"
+#include "reconciler/policy/rule.h"
 #include "reconciler/resolve/resolve.h"
 
 namespace pvr {
@@ -134,6 +135,11 @@ Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const Flee
   if (has_errors(result.diagnostics)) return result;
   result.diff = diff(result.fleet, result.live);
   options.plan.now = clock.wall();
+  if (!options.plan.why)
+    options.plan.why = [](std::string_view id) {
+      const RuleRow* rule = find_rule(id);
+      return rule == nullptr ? std::string() : fmt::format("{} [{}]", rule->reason, rule->source);
+    };
   auto planned = make_plan(result.fleet, result.diff, result.live, options.plan);
   append(result.diagnostics, std::move(planned.diagnostics));
   if (!planned.value) return result;
