@@ -34,6 +34,25 @@ std::string hash_of(const SourceSet& sources) {
   return hex;
 }
 
+/// For a file that is no YAML: whatever stands behind a key that names a secret, up to the end of its line.
+void mask_by_words(SourceSet& sources, std::uint32_t file) {
+  std::size_t lines = static_cast<std::size_t>(std::ranges::count(sources.file(file).text, '\n')) + 1;
+  for (std::uint32_t number = 1; number <= lines; ++number) {
+    std::string_view line = sources.line(file, number);
+    std::size_t begin = 0;
+    for (std::size_t colon = line.find(':'); colon != std::string_view::npos; colon = line.find(':', colon + 1)) {
+      std::string_view key = line.substr(begin, colon - begin);
+      key.remove_prefix(std::min(key.find_last_of(" \t{,\"'") + 1, key.size()));
+      if (names_a_secret(key)) {
+        sources.mask(
+            {file, number, static_cast<std::uint32_t>(colon + 2), static_cast<std::uint32_t>(line.size() - colon - 1)});
+        break;
+      }
+      begin = colon + 1;
+    }
+  }
+}
+
 Checked<FleetDocument> lower(LoadedSources loaded) {
   Checked<FleetDocument> out;
   out.diagnostics = std::move(loaded.diagnostics);
@@ -42,6 +61,9 @@ Checked<FleetDocument> lower(LoadedSources loaded) {
   FleetReader reader(loaded.files, out.diagnostics);
   reader.read(document);
   for (const SourceSpan& secret : reader.secrets()) loaded.sources.mask(secret);
+  for (std::uint32_t i = 0; i < loaded.files.size(); ++i) {
+    if (!loaded.files[i].complete) mask_by_words(loaded.sources, i);
+  }
   document.sources = std::make_shared<const SourceSet>(std::move(loaded.sources));
   // What an unreadable file would have declared is unknown, so references are not judged.
   if (std::ranges::all_of(loaded.files, &YamlFile::complete)) check_fleet(document, out.diagnostics);

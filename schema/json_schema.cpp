@@ -53,7 +53,10 @@ Json one_form(const Field& field, Form form) {
     case kTextForm:
       return texts(field.values, field.pattern);
     case kTextsForm: {
-      Json out = {{"type", "array"}, {"items", texts(field.values, field.pattern)}};
+      // A plain number in a list of texts is the text it is written as.
+      bool free = field.values.empty() && field.pattern.empty();
+      Json item = free ? Json{{"type", Json::array({"string", "integer"})}} : texts(field.values, field.pattern);
+      Json out = {{"type", "array"}, {"items", std::move(item)}};
       if (field.key != Key::kSerial) out["uniqueItems"] = true;
       return out;
     }

@@ -67,16 +67,6 @@ std::string shown(std::string_view text) {
   return std::string(text.substr(0, end)) + "…";
 }
 
-/// A key whose value may be a secret, be it known or a slip of the pen. Names of files that hold secrets are none.
-bool names_a_secret(std::string_view key) {
-  std::string word = lower(key);
-  if (word.ends_with("_file")) return false;
-  for (std::string_view part : {"passw", "secret", "keyring", "encryption-key"}) {
-    if (word.find(part) != std::string::npos) return true;
-  }
-  return word == "token";
-}
-
 /// The codec's sentence without the name it begins with: "netN: there is …".
 std::string reason_of(const Setting& setting, std::string_view message) {
   std::string head = std::string(setting.name) + (setting.count > 0 ? "N: " : ": ");
@@ -91,6 +81,16 @@ std::string with_capital(std::string text) {
 }
 
 }  // namespace
+
+bool names_a_secret(std::string_view key) {
+  // Names of files that hold secrets are none.
+  std::string word = lower(key);
+  if (word.ends_with("_file")) return false;
+  for (std::string_view part : {"passw", "secret", "keyring", "encryption-key"}) {
+    if (word.find(part) != std::string::npos) return true;
+  }
+  return word == "token";
+}
 
 std::string expected(const Field& field) {
   std::vector<std::string> parts;

@@ -88,6 +88,9 @@ class ValueReader {
   std::vector<SourceSpan>* secrets_;
 };
 
+/// Whether the value of a key of this name is likely a secret, be the key known or a slip of the pen.
+[[nodiscard]] bool names_a_secret(std::string_view key);
+
 /// "one of ssd, hdd" and the like: what a field takes.
 [[nodiscard]] std::string expected(const Field& field);
 
