@@ -55,6 +55,7 @@ class Checker {
     roles();
     vmids();
     for (const WrittenVm& vm : doc_.vms) check(vm);
+    shared_hardware();
   }
 
  private:
@@ -212,6 +213,47 @@ class Checker {
       at = role_index_.find(at->second->extends->value);
     }
     return out;
+  }
+
+  /// Two guests cannot have one device of a node, and should not have one network address.
+  void shared_hardware() {
+    struct Holder {
+      std::string_view vm = {};
+      std::string_view node = {};
+      SourceSpan span = {};
+    };
+    std::map<std::string, std::vector<Holder>, std::less<>> devices;
+    std::map<std::string, Holder, std::less<>> addresses;
+    for (const WrittenVm& vm : doc_.vms) {
+      if (vm.state.value == VmState::kAbsent) continue;
+      std::string_view node = vm.node ? std::string_view(vm.node->value) : std::string_view();
+      for (const auto& [key, value] : vm.options) {
+        if (parse_slot(key) && is_device(value.value)) {
+          const std::string& text = std::get<std::string>(value.value);
+          std::string path = text.substr(0, text.find(','));
+          std::vector<Holder>& holders = devices[path];
+          auto same = std::ranges::find_if(
+              holders, [&](const Holder& h) { return node.empty() || h.node.empty() || node == h.node; });
+          if (same != holders.end()) {
+            error(value.span, "schema.device.shared", "One device for two disks",
+                  fmt::format("\"{}\" is given to \"{}\" and to \"{}\".", path, same->vm, vm.name),
+                  {{"The other one is here.", same->span}});
+          }
+          holders.push_back({vm.name, node, value.span});
+        }
+        const auto* net = key.starts_with("net") ? std::get_if<PropertyString>(&value.value) : nullptr;
+        const std::string* address = net == nullptr ? nullptr : net->find("macaddr");
+        if (address == nullptr) continue;
+        auto [at, added] = addresses.try_emplace(*address, Holder{vm.name, node, value.span});
+        if (added) continue;
+        out_.push_back({Severity::kWarning,
+                        "schema.mac.shared",
+                        "One MAC address for two nets",
+                        fmt::format("\"{}\" and \"{}\" both have {}.", at->second.vm, vm.name, *address),
+                        value.span,
+                        {{"The other one is here.", at->second.span}}});
+      }
+    }
   }
 
   void check(const WrittenVm& vm) {
@@ -384,6 +426,12 @@ class Checker {
   /// is known.
   void availability(const WrittenVm& vm, const std::vector<const WrittenRole*>& roles) {
     if (!vm.ha || !vm.ha->enabled) return;
+    std::string wanted = text_of(vm.ha->settings, "state");
+    if (vm.state.value == VmState::kStopped && (wanted.empty() || wanted == "started" || wanted == "enabled")) {
+      error(vm.state.span, "schema.ha.state", "HA would start it again",
+            fmt::format("\"{}\" is to be stopped, but HA keeps it started. Write \"ha: {{state: stopped}}\".", vm.name),
+            {{"HA is asked for here.", vm.ha->span}});
+    }
     auto refuse = [&](SourceSpan span, std::string_view what) {
       error(span, "schema.ha.device", "HA with a device of one node",
             fmt::format("\"{}\" is HA-managed, but {} exists on one node only. Use a cluster mapping (hostpci: "

@@ -17,7 +17,12 @@ Json texts(std::string_view values, std::string_view pattern) {
   Json out = {{"type", "string"}};
   if (!values.empty()) {
     Json words = Json::array();
-    for (std::string_view word : split_words(values)) words.push_back(word);
+    for (std::string_view word : split_words(values)) {
+      words.push_back(word);
+      // A plain 3 or 2.0 is a number to every other reader of YAML.
+      bool number = word.find_first_not_of("0123456789.") == std::string_view::npos;
+      if (number) words.push_back(Json::parse(word));
+    }
     out = {{"enum", words}};
   } else if (!pattern.empty()) {
     out["pattern"] = pattern;
