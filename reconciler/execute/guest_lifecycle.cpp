@@ -43,10 +43,11 @@ Result<CreateVmProcedure::Facts> CreateVmProcedure::observe(const Params& params
   facts.vm = std::move(vm).value();
   facts.seen.exists = facts.vm.has_value();
   if (!facts.vm) return facts;
-  // With a planned uuid the guest itself says whose it is. Without one only what this run asked for can be ours: the
-  // vmid was free before.
-  facts.seen.ours = params.uuid.empty() ? progress.acted() : facts.vm->uuid == params.uuid;
   facts.seen.locked = facts.vm->lock == "create";
+  // With a planned uuid the guest itself says whose it is, but not before PVE is done: at first the file holds only the
+  // lock. Without one, only what this run asked for can be ours: the vmid was free before.
+  const bool too_early_to_tell = params.uuid.empty() || (facts.seen.locked && facts.vm->uuid.empty());
+  facts.seen.ours = too_early_to_tell ? progress.acted() : facts.vm->uuid == params.uuid;
   if (!facts.seen.ours)
     facts.conflict = fmt::format("vm {} exists already and is not the one to create.", params.vmid.number);
   return facts;

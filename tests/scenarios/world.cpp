@@ -14,8 +14,8 @@ cluster: {name: lab, seed: 11}
 users:
   - {name: root@pam, password: secret, tokens: [{id: ci, secret: s-root, privsep: false}]}
 nodes:
-  pve1: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, layout: mirror, media: ssd}}}
-  pve2: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, layout: mirror, media: ssd}}}
+  pve1: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, layout: mirror, media: ssd, datasets: [tank/vbs128k]}}}
+  pve2: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, layout: mirror, media: ssd, datasets: [tank/vbs128k]}}}
 backends:
   san: {kind: lvm-vg, size: 2TiB}
 storages:
