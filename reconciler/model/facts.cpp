@@ -174,10 +174,16 @@ void read_version(std::string_view text, int& major, int& minor) {
   }
 }
 
+bool has_word(std::string_view words, std::string_view word) {
+  for (std::size_t at = words.find(word); at != std::string_view::npos; at = words.find(word, at + 1)) {
+    const std::size_t end = at + word.size();
+    if ((at == 0 || words[at - 1] == ' ') && (end == words.size() || words[end] == ' ')) return true;
+  }
+  return false;
+}
+
 bool has_words(std::string_view flags, std::initializer_list<std::string_view> needs) {
-  const std::string padded = " " + std::string(flags) + " ";
-  return std::ranges::all_of(
-      needs, [&](std::string_view word) { return padded.find(" " + std::string(word) + " ") != std::string::npos; });
+  return std::ranges::all_of(needs, [flags](std::string_view word) { return has_word(flags, word); });
 }
 
 // Fact: the feature lists of the x86-64 psABI levels, as the models x86-64-v2 … v4 of qemu-server have them.
