@@ -453,10 +453,9 @@ TEST(ResolveEverything, NoResultBreaksAnInvariantUnlessItIsAnError) {
     int vmid = 1000;
     for (const std::string_view role :
          {"generalized-linux", "specialty-linux", "generalized-windows", "specialty-windows"}) {
-      for (const std::string_view purpose :
-           {"os", "data", "database", "bulk", "models", "media", "backup", "scratch"}) {
+      for (const std::string_view purpose : {"os", "data", "models", "scratch"}) {
         for (const std::string_view disposable : {"false", "true"}) {
-          for (const std::string_view format : {"", ", format: raw", ", format: qcow2"}) {
+          for (const std::string_view format : {"", ", format: qcow2"}) {
             for (const std::string_view written :
                  {"", ", cache: none", ", cache: writeback", ", cache: unsafe", ", cache: directsync", ", aio: native",
                   ", aio: threads", ", aio: io_uring", ", cache: writeback, aio: threads"}) {
@@ -505,8 +504,8 @@ TEST(ResolveEverything, NoResultBreaksAnInvariantUnlessItIsAnError) {
       ++(broken ? refused : results);
     }
   }
-  EXPECT_GT(results, 10000U);
-  EXPECT_GT(refused, 5000U);
+  EXPECT_GT(results, 3000U);
+  EXPECT_GT(refused, 2000U);
 }
 
 }  // namespace
