@@ -57,9 +57,10 @@ std::string describe(const Operation& operation) {
           [](const SetVmOptions&) { return std::string("set options"); },
           [](const SetDriveOptions& p) { return fmt::format("set options of {}", to_text(p.slot)); },
           [](const AddDisk& p) {
-            return p.import_from.empty()
-                       ? fmt::format("add {} with {} on storage {}", to_text(p.slot), to_human(p.size), p.storage)
-                       : fmt::format("import {} as {} on storage {}", p.import_from, to_text(p.slot), p.storage);
+            if (!p.import_from.empty())
+              return fmt::format("import {} as {} on storage {}", p.import_from, to_text(p.slot), p.storage);
+            const std::string size = p.size.bytes == 0 ? "" : fmt::format(" with {}", to_human(p.size));
+            return fmt::format("add {}{} on storage {}", to_text(p.slot), size, p.storage);
           },
           [](const AttachVolume& p) { return fmt::format("attach {} as {}", to_text(p.volume), to_text(p.slot)); },
           [](const DetachDisk& p) { return fmt::format("detach {}", volume_in(p.slot, p.volume)); },
