@@ -28,8 +28,15 @@ struct FreeCurl {
 using CurlHandle = std::unique_ptr<CURL, FreeCurl>;
 using HeaderList = std::unique_ptr<curl_slist, FreeCurl>;
 
+/// What a connection checks certificates against. OpenSSL may ask again as long as the connection lives.
+struct Pin {
+  const std::vector<std::string>* fingerprints = nullptr;
+  std::string seen = {};
+};
+
 /// One kept handle, which is one connection.
 struct Line {
+  std::unique_ptr<Pin> pin = std::make_unique<Pin>();  // outlives the handle
   CurlHandle handle = {};
   int requests = 0;
 };
@@ -37,9 +44,7 @@ struct Line {
 /// What one transfer fills in.
 struct Transfer {
   std::stop_token stop = {};
-  const std::vector<std::string>* fingerprints = nullptr;
   HttpResponse response = {};
-  std::string seen_fingerprint = {};
   std::array<char, CURL_ERROR_SIZE> problem = {};
 };
 
@@ -78,10 +83,9 @@ std::string fingerprint_of(X509* certificate) {
 
 /// Accepts exactly the pinned certificates, whoever signed them and whatever name they carry.
 int check_pin(X509_STORE_CTX* context, void* from) {
-  auto& transfer = *static_cast<Transfer*>(from);
-  transfer.seen_fingerprint = fingerprint_of(X509_STORE_CTX_get0_cert(context));
-  const bool pinned =
-      std::ranges::find(*transfer.fingerprints, transfer.seen_fingerprint) != transfer.fingerprints->end();
+  auto& pin = *static_cast<Pin*>(from);
+  pin.seen = fingerprint_of(X509_STORE_CTX_get0_cert(context));
+  const bool pinned = std::ranges::find(*pin.fingerprints, pin.seen) != pin.fingerprints->end();
   X509_STORE_CTX_set_error(context, pinned ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
   return pinned ? 1 : 0;
 }
@@ -167,7 +171,7 @@ class CurlTransport final : public HttpTransport {
     changed_.notify_all();
   }
 
-  void set_up_tls(CURL* handle, Transfer& transfer) const {
+  void set_up_tls(CURL* handle, Pin& pin) const {
     if (options_.insecure) {
       curl_easy_setopt(handle, CURLOPT_SSL_VERIFYPEER, 0L);
       curl_easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -178,7 +182,7 @@ class CurlTransport final : public HttpTransport {
       curl_easy_setopt(handle, CURLOPT_CAINFO, nullptr);
       curl_easy_setopt(handle, CURLOPT_CAPATH, nullptr);
       curl_easy_setopt(handle, CURLOPT_SSL_CTX_FUNCTION, set_up_pin);
-      curl_easy_setopt(handle, CURLOPT_SSL_CTX_DATA, &transfer);
+      curl_easy_setopt(handle, CURLOPT_SSL_CTX_DATA, &pin);
     } else {
       curl_easy_setopt(handle, CURLOPT_SSL_VERIFYPEER, 1L);
       curl_easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 2L);
@@ -192,7 +196,9 @@ class CurlTransport final : public HttpTransport {
   Result<HttpResponse> perform(const std::string& endpoint, const HttpRequest& request, Line& line) {
     CURL* handle = line.handle.get();
     curl_easy_reset(handle);  // keeps the connection
-    Transfer transfer{.stop = stop_, .fingerprints = &options_.fingerprints};
+    Transfer transfer{.stop = stop_};
+    line.pin->fingerprints = &options_.fingerprints;
+    line.pin->seen.clear();
     const bool body = request.method == "POST" || request.method == "PUT";
     std::string form = encode_form(request.fields);
     std::string url = endpoint + request.path;
@@ -218,7 +224,7 @@ class CurlTransport final : public HttpTransport {
     curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, watch);
     curl_easy_setopt(handle, CURLOPT_XFERINFODATA, &transfer);
     curl_easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);
-    set_up_tls(handle, transfer);
+    set_up_tls(handle, *line.pin);
 
     if (body) {
       curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(form.size()));
@@ -260,13 +266,14 @@ class CurlTransport final : public HttpTransport {
     }
     long sent = 0;
     curl_easy_getinfo(handle, CURLINFO_REQUEST_SIZE, &sent);
-    Error error = failure(code, endpoint, transfer, !before_sending(code) && sent > 0);
+    Error error = failure(code, endpoint, transfer, line.pin->seen, !before_sending(code) && sent > 0);
     line.handle.reset();  // nothing of a broken connection is kept
     line.requests = 0;
     return error;
   }
 
-  [[nodiscard]] Error failure(CURLcode code, const std::string& endpoint, const Transfer& transfer, bool sent) const {
+  [[nodiscard]] Error failure(CURLcode code, const std::string& endpoint, const Transfer& transfer,
+                              const std::string& seen, bool sent) const {
     const std::string why = transfer.problem[0] != '\0' ? transfer.problem.data() : curl_easy_strerror(code);
     Error error{
         ErrorKind::kServer, fmt::format("{}: {}", endpoint, why), {}, sent ? Effect::kPossible : Effect::kNone, 0};
@@ -275,12 +282,12 @@ class CurlTransport final : public HttpTransport {
       error.message = "The run was asked to stop.";
     } else if (about_tls(code)) {
       error.kind = ErrorKind::kTls;
-      if (!transfer.seen_fingerprint.empty()) {
+      if (!seen.empty()) {
         error.message = fmt::format(
             "{}: the certificate is another one than the pinned. Its SHA-256 fingerprint is {}. If it was renewed on "
             "purpose, "
             "write this one as cluster.fingerprint.",
-            endpoint, transfer.seen_fingerprint);
+            endpoint, seen);
       } else {
         error.message += " (for the self-signed certificates of PVE give cluster.ca_file or cluster.fingerprint)";
       }
