@@ -108,7 +108,9 @@ class Run {
       report_.operations.push_back(std::move(report));
     }
     std::ranges::sort(report_.operations, {}, &OperationReport::operation);
-    report_.interrupted = stop_.stop_requested();
+    // A request that came when everything was done interrupted nothing.
+    report_.interrupted = std::ranges::find(report_.operations, Outcome::kInterrupted, &OperationReport::outcome) !=
+                          report_.operations.end();
     ports_.events.emit(RunFinished{.interrupted = report_.interrupted});
     return std::move(report_);
   }
@@ -200,6 +202,20 @@ void tidy_restarts(Lease& lease, PveApi& pve) {
   }
 }
 
+/// A plan read from a file holds no secrets: options whose values are missing stay as they are, and that is said.
+template <class Params>
+void warn_of_withheld(const Params& params, Work& work) {
+  if constexpr (requires { params.withheld; }) {
+    for (const std::string& key : params.withheld) {
+      bool has_value = false;
+      if constexpr (requires { params.set; }) has_value = params.set.contains(key);
+      if constexpr (requires { params.properties; }) has_value = params.properties.contains(key);
+      if constexpr (requires { params.options; }) has_value = params.options.contains(key);
+      if (!has_value) work.warn(fmt::format("The value of {} is not in the plan file; it was left as it is.", key));
+    }
+  }
+}
+
 ApplyReport nothing_done(const Plan& plan, const Error& error) {
   ApplyReport report;
   report.stopped_by = error.text();
@@ -218,6 +234,7 @@ OperationEnd run_operation(const Work::Parts& parts) {
   const ProcedureEnd end = std::visit(
       [&](const auto& params) {
         using Carrier = typename ProcedureOf<std::remove_cvref_t<decltype(params)>>::Type;
+        warn_of_withheld(params, work);
         return run_procedure<Carrier>(params, work);
       },
       parts.operation.procedure);

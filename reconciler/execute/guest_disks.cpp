@@ -53,6 +53,9 @@ Result<AddDiskProcedure::Facts> AddDiskProcedure::observe(const Params& params, 
 }
 
 Status AddDiskProcedure::allocate(const Params& params, const Facts& facts, Work& work) {
+  const std::string doing = fmt::format("adding {} to vm {}", to_text(params.slot), params.vmid.number);
+  const Status room = check_space(work);
+  if (!room) return Error(room.error()).during(doing);
   std::string text;
   if (!params.import_from.empty()) {
     // Fact: with import-from the size must be 0; the volume gets the image's size.
@@ -67,7 +70,7 @@ Status AddDiskProcedure::allocate(const Params& params, const Facts& facts, Work
   }
   if (!params.format.empty() && !params.cloud_init) text += fmt::format(",format={}", params.format);
   return change_config(work, params.vmid, {{to_text(params.slot), with_keys(std::move(text), params.options)}}, {},
-                       facts.vm->digest, fmt::format("adding {} to vm {}", to_text(params.slot), params.vmid.number));
+                       facts.vm->digest, doing);
 }
 
 // --- attach-volume

@@ -65,6 +65,8 @@ Status CreateVmProcedure::create(const Params& params, const Facts&, Work& work)
   if (!params.pool.empty()) fields.emplace_back("pool", params.pool);
   if (!params.uuid.empty() && !params.options.contains("smbios1"))
     fields.emplace_back("smbios1", fmt::format("uuid={}", params.uuid));
+  const Status room = check_space(work);
+  if (!room) return Error(room.error()).during(doing);
   auto task = work.pve().create_guest(params.node, fields);
   if (!task) return std::move(task).error().during(doing);
   const Status created = await_task(work, *task);
@@ -117,6 +119,8 @@ Status CloneVmProcedure::clone(const Params& params, const Facts&, Work& work) {
   if (!params.target_node.empty() && params.target_node != params.source_node)
     fields.emplace_back("target", params.target_node);
   if (!params.pool.empty()) fields.emplace_back("pool", params.pool);
+  const Status room = check_space(work);
+  if (!room) return Error(room.error()).during(doing);
   auto task = work.pve().clone_guest({.node = params.source_node, .vmid = params.source}, fields);
   if (!task) return std::move(task).error().during(doing);
   const Status cloned = await_task(work, *task);

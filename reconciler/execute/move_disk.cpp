@@ -62,22 +62,6 @@ std::vector<VolumeId> volumes_on(const MoveDisk& params, Work& work) {
   return ids;
 }
 
-/// Right before the copy: the plan's space check may be hours old.
-Status check_space(const MoveDisk& params, const MoveDiskProcedure::Facts& facts, Work& work) {
-  const auto status = work.pve().storage_status(work.node(), params.storage);
-  if (!status) return Error(status.error());
-  ByteSize need = facts.drive && facts.drive->size ? *facts.drive->size : ByteSize{};
-  if (work.operation().copy) need = work.operation().copy->peak_extra;
-  if (!status->active)
-    return Error{.kind = ErrorKind::kRejected,
-                 .message = fmt::format("Storage \"{}\" is not active on node {}.", params.storage, work.node())};
-  if (status->available < need)
-    return Error{.kind = ErrorKind::kRejected,
-                 .message = fmt::format("Storage \"{}\" has {} free on node {}; the copy needs {}.", params.storage,
-                                        to_human(status->available), work.node(), to_human(need))};
-  return Done{};
-}
-
 }  // namespace
 
 Result<MoveDiskProcedure::Facts> MoveDiskProcedure::observe(const Params& params, Work& work,
@@ -112,7 +96,7 @@ Status MoveDiskProcedure::await_running(const Params& params, const Facts& facts
 }
 
 Status MoveDiskProcedure::copy(const Params& params, const Facts& facts, Work& work) {
-  const Status room = check_space(params, facts, work);
+  const Status room = check_space(work);
   if (!room) return Error(room.error()).during(what(params));
   auto task = work.pve().move_disk(work.ref(params.vmid), params.slot, params.storage, params.format, params.bandwidth,
                                    facts.vm->digest);

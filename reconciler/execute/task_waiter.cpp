@@ -67,8 +67,10 @@ Status await_task(Work& work, const Upid& task) {
       work.warn(fmt::format("Task {} vanished; the result was read from the cluster.", task.text));
       return Done{};
     }
+    // kInterrupted: the client itself was told to end, so nothing more will be heard of the task.
     const bool hopeless =
-        !status && (status.error().kind == ErrorKind::kForbidden || status.error().kind == ErrorKind::kUnauthorized);
+        !status && (status.error().kind == ErrorKind::kForbidden || status.error().kind == ErrorKind::kUnauthorized ||
+                    status.error().kind == ErrorKind::kInterrupted);
     if (hopeless || work.clock().steady() >= deadline) {
       if (hopeless)
         return Error{.kind = status.error().kind, .message = status.error().message, .effect = Effect::kPossible};
@@ -87,6 +89,23 @@ Status change_config(Work& work, Vmid vmid, const FormFields& set, const std::ve
   if (!task) return std::move(task).error().during(doing);
   const Status done = await_task(work, *task);
   if (!done) return Error(done.error()).during(doing);
+  return Done{};
+}
+
+Status check_space(Work& work) {
+  const auto& copy = work.operation().copy;
+  if (!copy || copy->target_storage.empty()) return Done{};
+  const std::string node = copy->target_node.empty() ? work.node() : copy->target_node;
+  const auto status = work.pve().storage_status(node, copy->target_storage);
+  if (!status) return Error(status.error()).during("checking the space for the copy");
+  if (!status->active)
+    return Error{.kind = ErrorKind::kRejected,
+                 .message = fmt::format("Storage \"{}\" is not active on node {}.", copy->target_storage, node)};
+  if (status->available < copy->peak_extra)
+    return Error{
+        .kind = ErrorKind::kRejected,
+        .message = fmt::format("Storage \"{}\" has {} free on node {}; the copy needs {}.", copy->target_storage,
+                               to_human(status->available), node, to_human(copy->peak_extra))};
   return Done{};
 }
 

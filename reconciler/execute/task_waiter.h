@@ -26,6 +26,10 @@ namespace pvr {
 [[nodiscard]] Status change_config(Work& work, Vmid vmid, const FormFields& set, const std::vector<std::string>& unset,
                                    const std::string& digest, std::string_view doing);
 
+/// Right before a copy: is there still room where the operation's `copy` goes? The plan's own check may be hours old.
+/// kRejected: no.
+[[nodiscard]] Status check_space(Work& work);
+
 /// Running tasks of one type for a guest ("qmmove"), newest first. Empty `type`: any.
 [[nodiscard]] Result<std::vector<Upid>> running_tasks(Work& work, Vmid vmid, std::string_view type);
 

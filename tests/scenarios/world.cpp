@@ -45,13 +45,21 @@ vms:
 ha: {resources: {"vm:122": {state: started}}}
 )";
 
+namespace {
+
+bool is_of_lease(const HttpRequest& request) {
+  return std::ranges::any_of(request.fields, [](const auto& field) { return field.second == kLeasePool; });
+}
+
+}  // namespace
+
 Result<HttpResponse> MishapTransport::send(const std::string& endpoint, const HttpRequest& request) {
   Mishap mishap = Mishap::kNone;
   {
     const std::scoped_lock lock(mutex_);
     if (dead_) return HttpResponse{.status = 401, .reason = "killed", .body = ""};
     const bool write = request.method != "GET";
-    const bool counts = plan_.counts ? plan_.counts(request) : request.path.find("/pools") == std::string::npos;
+    const bool counts = plan_.counts ? plan_.counts(request) : !is_of_lease(request);
     if (write && counts && ++writes_ == plan_.nth) mishap = plan_.mishap;
     if (mishap == Mishap::kKillBefore || mishap == Mishap::kKillAfter) dead_ = true;
   }
