@@ -46,7 +46,7 @@ constexpr std::array kRules = {
          .reads_clock = false},
     Rule{.folder = "reconciler/execute",
          .may_include = "reconciler/ports reconciler/model reconciler/base",
-         .libraries = "fmt",
+         .libraries = "fmt json",
          .reads_clock = false},
     Rule{.folder = "reconciler/engine", .may_include = "reconciler", .libraries = "fmt", .reads_clock = false},
     Rule{
