@@ -188,6 +188,12 @@ void Resolver::resolve_disk(VmContext& context, const WrittenDisk* written, std:
   if (!disk.absent && !disk.detached) disk_rules(context, disk);
   drop_foreign_settings(context, disk);
   stack_.emit(disk.settings);
+  // Fact: move_disk copies nothing of a cloud-init drive, so one on another storage is told and not moved for the lane
+  // alone.
+  if (Resolved* storage = disk.settings.find("storage"); storage != nullptr && disk.name == kCloudInit) {
+    const auto* written_by = std::get_if<FromDocument>(&storage->origin);
+    storage->finding_only = written_by != nullptr && written_by->layer == Layer::kFleet;
+  }
   if (!disk.absent && !disk.detached) check_disk(context, disk);
 }
 

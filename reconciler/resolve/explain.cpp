@@ -67,6 +67,7 @@ std::string unset_aio_text(const DiskFacts& facts) {
 }
 
 std::optional<RuleChoice> rule_choice(const DiskFacts& facts, std::string_view key) {
+  if (!has_drive_rules(facts.bus)) return std::nullopt;
   if (key == "cache") {
     const auto* row = choose(kCacheDefaults, facts);
     return choice(row, row != nullptr ? std::string(to_text(row->value)) : "");
@@ -82,7 +83,6 @@ std::optional<RuleChoice> rule_choice(const DiskFacts& facts, std::string_view k
     const auto* row = choose(kVolblocksizeDefaults, facts);
     return choice(row, row != nullptr ? text_of(disk_setting(key), row->value) : "");
   }
-  if (!has_drive_rules(facts.bus)) return std::nullopt;
   if (key == "provisioning") return choice(choose(kProvisioningDefaults, facts));
   if (key == "sync") return choice(choose(kSyncDefaults, facts));
   if (key == "logbias") return choice(choose(kLogbiasDefaults, facts));
@@ -222,7 +222,8 @@ const ResolvedStorage* find_storage(const ResolvedFleet& fleet, std::string_view
 std::optional<Explanation> explain(const ResolvedFleet& fleet, const ResolvedVm& vm, const ResolvedDisk& disk,
                                    std::string_view key) {
   const Resolved* resolved = disk.settings.find(key);
-  const std::optional<RuleChoice> rule = rule_choice(disk.facts, key);
+  // The drive that carries cloud-init data follows no rules of disks.
+  const std::optional<RuleChoice> rule = disk.name == "cloudinit" ? std::nullopt : rule_choice(disk.facts, key);
   Explanation out;
   if (resolved != nullptr) {
     out = explain_resolved(*fleet.document, *resolved, disk_setting(key),

@@ -75,6 +75,20 @@ TEST_F(Explain, TheLaneIsTheReasonOfAStorage) {
   EXPECT_THAT(one_line(disk("root", "storage")), HasSubstr("storage=tank  lane pinned, fleet.yaml:"));
 }
 
+TEST_F(Explain, SmallDisksFollowNoRulesOfDisks) {
+  const ResolvedFleet fleet = resolve_or_die(R"(
+storages: {tank: {type: zfspool, pool: tank/vms}}
+lanes: {pinned: tank}
+vms: {a: {vmid: 100, role: specialty-linux, efidisk: true, cloud_init: true, disks: {root: {slot: scsi0}}}}
+)");
+  const ResolvedVm& vm = *find_vm(fleet, "a");
+  for (const std::string_view name : {"efidisk", "cloudinit"}) {
+    std::vector<std::string> keys;
+    for (const Explanation& e : explain_all(fleet, vm, *find_disk(vm, name))) keys.push_back(e.key);
+    EXPECT_THAT(keys, ElementsAre("slot", "storage")) << name;
+  }
+}
+
 TEST_F(Explain, OptionsOfTheVm) {
   const Explanation cpu = explain(fleet_, vm_, "cpu").value();
   EXPECT_THAT(one_line(cpu), HasSubstr("cpu=host  role specialty-linux, builtin_roles.yaml:"));
