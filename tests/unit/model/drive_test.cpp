@@ -159,7 +159,8 @@ TEST(Drive, HostileTextsNeitherCrashNorChangeWhenReprinted) {
   const std::uint64_t seed = std::random_device{}();
   std::cout << "seed " << seed << "\n";
   std::mt19937_64 random(seed);
-  const std::string alphabet("tank:vm-,=%0 1G\n\xff\0/cachesizemedrom", 40);
+  constexpr char kBytes[] = "tank:vm-,=%0 1G\n\xff\0/cachesizemedrom";
+  const std::string alphabet(kBytes, sizeof kBytes);
   for (int i = 0; i < 50000; ++i) {
     std::string text;
     const std::size_t length = random() % 40;

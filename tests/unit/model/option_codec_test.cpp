@@ -176,7 +176,7 @@ std::string hostile_text(std::mt19937_64& random) {
                                                    "iso/a.iso",
                                                    "vm-100-disk-0",
                                                    "vm-1-cloudinit",
-                                                   "\x00\xff",
+                                                   std::string("\x00\xff", 2),
                                                    "cache",
                                                    "legacy=",
                                                    "host=",
