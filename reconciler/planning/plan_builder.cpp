@@ -52,8 +52,13 @@ PlannedChange PlanBuilder::line(const SettingChange& change, Home home, Impact i
   if (setting != nullptr && setting->write_only) {
     out.to = "(secret)";
   } else {
-    out.from = is_absent(change.configured) && !change.note.empty() ? change.note : to_text(change.configured);
-    out.to = to_text(change.desired.value);
+    // A property string reads best as PVE prints it: "q35", not "type=q35".
+    const auto text = [setting](const OptionValue& value) {
+      const bool properties = setting != nullptr && std::holds_alternative<PropertyString>(value);
+      return properties ? print_option(*setting, value) : to_text(value);
+    };
+    out.from = is_absent(change.configured) && !change.note.empty() ? change.note : text(change.configured);
+    out.to = text(change.desired.value);
   }
   if (const auto* rule = std::get_if<FromRule>(&change.desired.origin)) {
     out.rule = rule->rule;

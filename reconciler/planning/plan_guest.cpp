@@ -429,6 +429,12 @@ class GuestPlanner {
     const bool io_uring = text_of("aio") == "io_uring" && refuses_io_uring_move(target.kind, cache);
     const bool pending = drive != nullptr && drive->has_pending();
     if (!io_uring && !pending) return {.moment = Moment::kNow};
+    if (diff_.power_to == PowerState::kStopped) {
+      // No restart will come that this could wait for; the stop does.
+      if (allow_.offline_copy) return {.moment = Moment::kWhileStopped};
+      return {.why = "it can only be moved when the guest is stopped, as the fleet wants it",
+              .remedy = "--allow offline-copy, once it is stopped"};
+    }
     if (allow_.restart) return {.moment = Moment::kAfterRestart, .drop_aio_first = io_uring};
     if (allow_.offline_copy) return {.moment = Moment::kWhileStopped};
     if (io_uring) {
@@ -677,12 +683,14 @@ class GuestPlanner {
   // After everything so far; everything later comes after it.
   void give_barrier(Procedure procedure, Impact impact, std::string what, std::string reason) {
     Operation op{.address = diff_.address, .impact = impact, .after = given_};
+    const bool stops = std::holds_alternative<StopVm>(procedure);
     op.procedure = std::move(procedure);
     op.changes.push_back({.key = "power",
-                          .from = mode_.running ? "running" : "stopped",
+                          .from = is_up_ ? "running" : "stopped",
                           .to = std::move(what),
                           .reason = std::move(reason),
                           .impact = impact});
+    is_up_ = !stops;
     barrier_ = give({std::move(op), {}});
   }
   void give_all(std::vector<Planned>& list) {
@@ -694,17 +702,6 @@ class GuestPlanner {
   void emit() {
     give_all(now_);
     const bool stop_wanted = diff_.power_to == PowerState::kStopped;
-    if (stop_wanted) {
-      // What waits for a restart would find a stopped guest.
-      for (const auto* list : {&restarted_, &final_}) {
-        for (const Planned& planned : *list) {
-          b_.block(planned.operation.address, std::string(procedure_name(planned.operation.procedure)),
-                   "the guest is to be stopped first", "plan again then");
-        }
-      }
-      restarted_.clear();
-      final_.clear();
-    }
     if (!stopped_.empty()) {
       give_barrier(StopVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kRestart, "stopped",
                    "what follows needs the guest stopped");
@@ -759,6 +756,7 @@ class GuestPlanner {
   std::vector<Planned> final_ = {};  // after restarted_, before the second restart
   std::vector<Planned> destroy_ = {};
   SettingChange own_uuid_ = {};
+  bool is_up_ = mode_.running;  // as the operations given so far leave it
   bool pending_now_ = false;
   bool pending_restarted_ = false;
   bool waiting_ = false;

@@ -74,6 +74,9 @@ class Verifier {
       }
       storage_and_pool(op, traits);
       if (traits.guest) guest_operation(op, traits);
+      // HA and replication entries are written under the guest's lock and may be its first operation.
+      for (const std::string& lock : op.locks)
+        if (lock.starts_with("vm/")) seen_guests_.insert(static_cast<std::uint32_t>(std::stoul(lock.substr(3))));
     }
     return problems_;
   }

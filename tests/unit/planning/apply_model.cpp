@@ -166,6 +166,11 @@ class Cluster {
     if (at == live_.ha.end()) at = live_.ha.insert(live_.ha.end(), LiveHa{.sid = p.sid});
     for (const auto& [key, text] : p.set) at->properties.set(key, text);
     for (const std::string& key : p.unset) at->properties.erase(key);
+    const std::string* state = at->properties.find("state");
+    if (state != nullptr && *state != "started") return;
+    // HA keeps its resources running.
+    LiveVm& guest = of({static_cast<std::uint32_t>(std::stoul(p.sid.substr(3)))});
+    if (guest.power == PowerState::kStopped) (*this)(StartVm{.vmid = guest.vmid});
   }
   void operator()(const RemoveHa& p) {
     std::erase_if(live_.ha, [&](const LiveHa& ha) { return ha.sid == p.sid; });
