@@ -35,7 +35,8 @@ struct ApplyOptions {
 /// Needs nothing on this machine to continue after a kill: plan again and apply again. A stop request starts nothing
 /// new, waits for what is under way and answers with `interrupted`. Each operation reads back what it wrote; one whose
 /// setting is not there afterwards failed. The report has one entry per operation, in plan order. Errors that concern
-/// the whole run (no lease, unauthorized) are in `stopped_by`.
+/// the whole run (no lease, unauthorized) are in `stopped_by`. `stop` must not be the token that ends the client's own
+/// requests: an effect under way is awaited with them.
 [[nodiscard]] ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions options, std::stop_token stop);
 
 /// Carries out one operation. For apply() and for tests of a single procedure.
