@@ -391,7 +391,7 @@ class YamlBuilder {
   }
 
   /// libyaml counts characters; our columns and lengths are bytes.
-  SourceSpan span(const yaml_mark_t& mark, std::size_t characters) const {
+  SourceSpan span(const yaml_mark_t& mark, std::size_t characters) {
     auto line = static_cast<std::uint32_t>(mark.line + 1);
     if (ascii_) {
       std::size_t column = mark.column + (bom_ && line == 1 ? 4U : 1U);
@@ -407,7 +407,16 @@ class YamlBuilder {
       for (; count > 0 && at < text.size(); --count) at += std::max<std::size_t>(decode(text, at).length, 1);
       return at;
     };
-    std::size_t begin = advance(bom_ && line == 1 ? 3 : 0, mark.column);
+    // Marks move forward, so counting goes on where it stopped: a file of one long line must not be counted again for
+    // every node.
+    if (line != counted_line_ || mark.column < counted_characters_) {
+      counted_line_ = line;
+      counted_characters_ = 0;
+      counted_bytes_ = bom_ && line == 1 ? 3 : 0;
+    }
+    std::size_t begin = advance(counted_bytes_, mark.column - counted_characters_);
+    counted_characters_ = mark.column;
+    counted_bytes_ = begin;
     std::size_t end = advance(begin, characters);
     return {file_, line, static_cast<std::uint32_t>(begin + 1),
             static_cast<std::uint32_t>(std::max<std::size_t>(end - begin, 1))};
@@ -440,6 +449,9 @@ class YamlBuilder {
   std::map<std::string, std::uint32_t, std::less<>> anchors_ = {};
   std::uint32_t aliased_ = 0;
   std::size_t documents_ = 0;
+  std::uint32_t counted_line_ = 0;
+  std::size_t counted_characters_ = 0;
+  std::size_t counted_bytes_ = 0;
   bool ended_ = false;
   bool gave_up_ = false;
   char* next_ = nullptr;

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -104,13 +104,18 @@ TEST(HostileYaml, CutsTheListOfErrors) {
 
 TEST(HostileYaml, StaysFastOnLargeMappings) {
   std::string text = "version: 1\nvms:\n";
-  for (int i = 0; i < 50000; ++i)
+  for (int i = 0; i < 20000; ++i)
     text += "  vm-" + std::to_string(i / 2) + ": {vmid: " + std::to_string(1000 + i) + "}\n";
-  auto start = std::chrono::steady_clock::now();
+  // The same on one line, with a character of two bytes.
+  std::string line = "version: 1\nvms: {";
+  for (int i = 0; i < 20000; ++i) line += "vm-" + std::to_string(i) + ": {vmid: " + std::to_string(1000 + i) + "}, ";
+  line += "z: {vmid: 999, description: \xC3\xA4}}\n";
+  std::clock_t start = std::clock();
   Checked<FleetDocument> fleet = load_text(text);
   EXPECT_TRUE(has_code(fleet, "schema.yaml.duplicate"));
+  EXPECT_TRUE(load_text(line).ok());
   // Comparing each key with each other would take minutes.
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 20.0);
 }
 
 TEST(HostileYaml, ShowsNoSecretBack) {
