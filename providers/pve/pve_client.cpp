@@ -125,7 +125,10 @@ Result<LiveNode> PveClient::node_facts(const std::string& node) {
   Result<json> data = session_->get({"/nodes/{node}/status", {node}});
   if (data.ok() && data->is_object()) {
     facts.version = version_of(text_at(*data, "pveversion"));
-    if (const auto cpu = data->find("cpuinfo"); cpu != data->end()) facts.cpu_model = text_at(*cpu, "model");
+    if (const auto cpu = data->find("cpuinfo"); cpu != data->end()) {
+      facts.cpu_model = text_at(*cpu, "model");
+      facts.cpu_flags = text_at(*cpu, "flags");
+    }
     if (const auto memory = data->find("memory"); memory != data->end()) facts.memory = size_at(*memory, "total");
     return facts;
   }

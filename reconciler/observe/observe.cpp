@@ -177,6 +177,7 @@ class Observer {
       LiveNode read = std::move(facts).value();
       node.version = std::move(read.version);
       node.cpu_model = std::move(read.cpu_model);
+      node.cpu_flags = std::move(read.cpu_flags);
       node.memory = read.memory;
     }
     const bool has_zfs = std::ranges::any_of(
