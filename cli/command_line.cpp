@@ -61,7 +61,7 @@ void plan_options(CLI::App& app, Invocation& to) {
   app.add_option("--copy-rate", to.copy_rate,
                  "Bandwidth limit of each copy, and the base of time estimates, e.g. 200MiB")
       ->type_name("SIZE");
-  app.add_flag("--force-space", to.force_space, "Add data to a pool that is 90 % full or more");
+  app.add_flag("--force-capacity", to.force_capacity, "Add data to a pool that is 90 % full or more");
 }
 
 /// `app` filled with all commands, which write into `to`.

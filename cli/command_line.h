@@ -38,7 +38,7 @@ struct Invocation {
   std::vector<std::string> allow = {};
   int parallelism = 0;  // 0: the fleet's or the built-in
   std::string copy_rate = {};
-  bool force_space = false;
+  bool force_capacity = false;
   bool break_lease = false;
   bool no_lease = false;
   // explain, status

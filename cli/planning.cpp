@@ -38,7 +38,7 @@ Result<EngineOptions> engine_options(const Invocation& invocation, const Written
   options.plan.allow = {
       .restart = allowed("restart"), .offline_copy = allowed("offline-copy"), .destroy = allowed("destroy")};
   options.plan.targets = invocation.targets;
-  options.plan.force_capacity = invocation.force_space;
+  options.plan.force_capacity = invocation.force_capacity;
   options.plan.as_root = connection.as_root();
   options.plan.copy_rate = {size_limit(document, "copy_rate").bytes};
   if (!invocation.copy_rate.empty()) {

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 
+#include "reconciler/model/option_codec.h"
+#include "reconciler/model/settings.h"
+
 namespace pvr::cli {
 namespace {
 
@@ -20,7 +23,11 @@ struct Line {
   std::array<std::string, 5> cells = {};  // setting, declared, configured, running, state
 };
 
-std::string shown(const OptionValue& value) { return shortened(printable(to_text(value)), 40); }
+/// A property string reads best as PVE prints it: "q35", not "type=q35".
+std::string shown(const std::string& key, const OptionValue& value) {
+  const Setting* setting = std::holds_alternative<PropertyString>(value) ? find_setting(Home::kVmOption, key) : nullptr;
+  return shortened(printable(setting == nullptr ? to_text(value) : print_option(*setting, value)), 40);
+}
 
 std::string state_text(SettingState state, const Style& style) {
   switch (state) {
@@ -45,8 +52,9 @@ void collect(const std::vector<SettingChange>& settings, const std::string& part
     if (setting.state == SettingState::kWaitsForRestart) ++counts.wait;
     if (setting.state == SettingState::kCannotTell) ++counts.unknown;
     if (!all && (setting.state == SettingState::kInSync || setting.state == SettingState::kCannotTell)) continue;
-    lines.push_back({{part + setting.key, shown(setting.desired.value), shown(setting.configured),
-                      shown(setting.running), state_text(setting.state, style)}});
+    lines.push_back(
+        {{part + setting.key, shown(setting.key, setting.desired.value), shown(setting.key, setting.configured),
+          shown(setting.key, setting.running), state_text(setting.state, style)}});
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "cli/describe.h"
@@ -88,8 +90,12 @@ Widths widths_of(const std::vector<Row>& rows) {
   return widths;
 }
 
+/// The reason of a rule is told where the rule first appears; after that its id says enough.
+using ToldRules = std::set<std::string>;
+
 /// Rows with equal reasons next to each other share one reason line.
-void print_rows(std::string& out, const std::vector<Row>& rows, const Widths& widths, const TextOptions& options) {
+void print_rows(std::string& out, const std::vector<Row>& rows, const Widths& widths, ToldRules& told,
+                const TextOptions& options) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Row& row = rows[i];
     std::string line =
@@ -98,7 +104,8 @@ void print_rows(std::string& out, const std::vector<Row>& rows, const Widths& wi
     if (!row.rule.empty()) line += "  " + options.style.cyan(row.rule);
     out += line + '\n';
     const bool shared = i + 1 < rows.size() && rows[i + 1].reason == row.reason && rows[i + 1].rule == row.rule;
-    if (!shared && !row.reason.empty()) {
+    if (shared || row.reason.empty()) continue;
+    if (row.rule.empty() || told.insert(row.rule + row.reason).second) {
       std::string reason = wrapped(row.reason, "      ", options.columns);
       reason.pop_back();
       out += options.style.dim(reason) + '\n';
@@ -106,7 +113,24 @@ void print_rows(std::string& out, const std::vector<Row>& rows, const Widths& wi
   }
 }
 
-void print_resource(std::string& out, const ResourceView& resource, const TextOptions& options) {
+/// What the configuration has and the running guest has not.
+void print_waiting(std::string& out, const ResourceView& resource, const TextOptions& options) {
+  const Style& style = options.style;
+  if (resource.waiting.empty()) return;
+  out += "  " + style.yellow("configured, active after a restart:") + '\n';
+  std::size_t width = 0;
+  const auto name_of = [](const WaitingItem& item) {
+    return (item.address.part.empty() ? "" : item.address.part + " ") + item.key;
+  };
+  for (const WaitingItem* item : resource.waiting) width = std::max(width, width_of(name_of(*item)));
+  for (const WaitingItem* item : resource.waiting) {
+    out += fmt::format("    {}  {} → {}\n", padded(name_of(*item), width),
+                       style.dim(item->running.empty() ? "unset" : printable(item->running)),
+                       style.bold(item->configured.empty() ? "unset" : printable(item->configured)));
+  }
+}
+
+void print_resource(std::string& out, const ResourceView& resource, ToldRules& told, const TextOptions& options) {
   const Style& style = options.style;
   const std::string where = whereabouts(resource);
   out += style.bold(to_text(resource.address)) + (where.empty() ? "" : "  " + style.dim(where)) + '\n';
@@ -128,7 +152,7 @@ void print_resource(std::string& out, const ResourceView& resource, const TextOp
                       style.bold(printable(describe(operation))), painted_impact(operation.impact, style));
       if (operation.copy) out += style.dim("      " + copy_line(*operation.copy)) + '\n';
     }
-    print_rows(out, rows[i], widths, options);
+    print_rows(out, rows[i], widths, told, options);
   }
   for (const BlockedItem* item : resource.blocked) {
     out += fmt::format("  {} {}{}\n", style.red("blocked"), item->address.part.empty() ? "" : item->address.part + ": ",
@@ -136,13 +160,7 @@ void print_resource(std::string& out, const ResourceView& resource, const TextOp
     out += wrapped(printable(item->why), "      ", options.columns);
     if (!item->remedy.empty()) out += wrapped("remedy: " + printable(item->remedy), "      ", options.columns);
   }
-  for (const WaitingItem* item : resource.waiting) {
-    out += fmt::format("  {} {}{}  {} → {}  {}\n", style.yellow("waits"),
-                       item->address.part.empty() ? "" : item->address.part + " ", item->key,
-                       style.dim(item->running.empty() ? "unset" : printable(item->running)),
-                       style.bold(item->configured.empty() ? "unset" : printable(item->configured)),
-                       style.yellow("configured, active after a restart"));
-  }
+  print_waiting(out, resource, options);
   out += '\n';
 }
 
@@ -174,7 +192,8 @@ std::string findings_text(const std::vector<Finding>& findings, const TextOption
 std::string plan_text(const Plan& plan, const TextOptions& options) {
   const Style& style = options.style;
   std::string out;
-  for (const ResourceView& resource : by_resource(plan)) print_resource(out, resource, options);
+  ToldRules told;
+  for (const ResourceView& resource : by_resource(plan)) print_resource(out, resource, told, options);
 
   if (!plan.findings.empty()) {
     out += style.bold("Findings") + style.dim(" (reported, not changed)") + '\n' +

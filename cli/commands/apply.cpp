@@ -49,10 +49,11 @@ std::string text_of_file(const std::string& name) {
 
 Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const std::string& text,
                         const Interruption& interruption) {
-  if (!invocation.allow.empty() || !invocation.targets.empty() || invocation.force_space ||
+  if (!invocation.allow.empty() || !invocation.targets.empty() || invocation.force_capacity ||
       !invocation.copy_rate.empty()) {
-    tell_error(invocation, terminal,
-               "a saved plan is carried out as it is: --allow, --target, --copy-rate and --force-space belong to plan");
+    tell_error(
+        invocation, terminal,
+        "a saved plan is carried out as it is: --allow, --target, --copy-rate and --force-capacity belong to plan");
     return leave_with(ExitCode::kError);
   }
   auto plan = parse_plan(text);

@@ -47,7 +47,7 @@ TEST(TextView, WaitingIsNeverReadAsNoChanges) {
   Plan plan;
   plan.waiting.push_back({{AddressKind::kVm, "app-01", "root"}, "aio", "", "io_uring"});
   const std::string text = plan_text(plan, {});
-  EXPECT_THAT(text, HasSubstr("root aio  unset → io_uring  configured, active after a restart"));
+  EXPECT_THAT(text, HasSubstr("configured, active after a restart:\n    root aio  unset → io_uring\n"));
   EXPECT_THAT(text, HasSubstr("No changes; 1 setting waits for a restart."));
 }
 
