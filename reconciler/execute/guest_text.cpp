@@ -71,6 +71,10 @@ bool is_referenced(const LiveVm& vm, const VolumeId& volume) {
 }
 
 std::optional<std::string> configured_text(const LiveVm& vm, std::string_view key) {
+  if (const auto slot = parse_slot(key)) {
+    const Drive* drive = configured_drive(vm, *slot);
+    return drive == nullptr ? std::nullopt : std::optional(print_drive(*slot, *drive));
+  }
   const LiveOption* option = vm.options.find(key);
   if (option == nullptr || option->pending_delete) return std::nullopt;
   if (option->pending) return option->pending;
@@ -79,6 +83,13 @@ std::optional<std::string> configured_text(const LiveVm& vm, std::string_view ke
 
 bool same_option(std::string_view key, std::string_view asked, std::string_view stored) {
   if (asked == stored) return true;
+  if (const auto slot = parse_slot(key)) {
+    auto wanted = parse_drive(*slot, asked);
+    auto found = parse_drive(*slot, stored);
+    if (!wanted || !found) return false;
+    wanted->size = found->size;  // PVE states the size of an ISO image by itself
+    return *wanted == *found;
+  }
   const Setting* setting = find_setting(Home::kVmOption, key);
   if (setting == nullptr) return false;
   auto wanted = parse_option(*setting, asked);

@@ -33,7 +33,8 @@ namespace pvr {
 /// Any key of the guest, unusedN included, names it, current or pending.
 [[nodiscard]] bool is_referenced(const LiveVm& vm, const VolumeId& volume);
 
-/// The text an option has after the next restart; nothing when it is, or will be, unset.
+/// The text an option (or a CD drive, which plans treat as one) has after the next restart; nothing when it is, or will
+/// be, unset.
 [[nodiscard]] std::optional<std::string> configured_text(const LiveVm& vm, std::string_view key);
 /// Does PVE's text mean what was asked for? Compares decoded values; a MAC that was not asked for is PVE's to choose.
 [[nodiscard]] bool same_option(std::string_view key, std::string_view asked, std::string_view stored);

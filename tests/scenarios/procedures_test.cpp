@@ -145,6 +145,16 @@ TEST_F(Procedures, SetVmOptionsSetsAndUnsets) {
   EXPECT_EQ(value_of(sim_, 121, "scsihw"), "");
 }
 
+TEST_F(Procedures, SetVmOptionsPutsAMediumIntoACdDriveAndTakesItOut) {
+  const SetVmOptions insert{
+      .vmid = kStopped, .set = map({{"ide2", "local:iso/debian-13.iso,media=cdrom"}}), .unset = {}};
+  expect_done(world_.run({insert}));
+  EXPECT_THAT(value_of(sim_, 121, "ide2"), HasSubstr("local:iso/debian-13.iso"));
+  EXPECT_EQ(world_.run({insert}).operations.at(0).outcome, Outcome::kAlready);
+  expect_done(world_.run({SetVmOptions{.vmid = kStopped, .set = {}, .unset = {"ide2"}}}));
+  EXPECT_EQ(value_of(sim_, 121, "ide2"), "");
+}
+
 TEST_F(Procedures, AForeignChangeAfterThePlanIsAConflict) {
   const auto pve = world_.client();
   const auto vm = pve->guest({.node = "pve1", .vmid = kStopped});
@@ -204,6 +214,19 @@ TEST_F(Procedures, AddDiskAllocatesIntoAnEmptySlotOnly) {
   const auto again = world_.run({add});
   EXPECT_EQ(again.operations.at(0).outcome, Outcome::kConflict) << text_of(again);
   EXPECT_THAT(sim_.volumes("z64"), SizeIs(1));
+}
+
+TEST_F(Procedures, AddDiskMakesEfiTpmAndCloudInitVolumes) {
+  expect_done(world_.run(
+      {AddDisk{.vmid = kStopped,
+               .slot = {Bus::kEfi, 0},
+               .storage = "z64",
+               .options = map({{"efitype", "4m"}, {"pre-enrolled-keys", "1"}})},
+       AddDisk{.vmid = kStopped, .slot = {Bus::kTpm, 0}, .storage = "z64", .options = map({{"version", "v2.0"}})},
+       AddDisk{.vmid = kStopped, .slot = {Bus::kIde, 0}, .storage = "z64", .cloud_init = true}}));
+  EXPECT_THAT(value_of(sim_, 121, "efidisk0"), HasSubstr("efitype=4m"));
+  EXPECT_THAT(value_of(sim_, 121, "tpmstate0"), HasSubstr("version=v2.0"));
+  EXPECT_THAT(value_of(sim_, 121, "ide0"), HasSubstr("cloudinit"));
 }
 
 TEST_F(Procedures, DetachThenAttachElsewhereThenDestroy) {

@@ -42,6 +42,7 @@ vms:
     template: true
     config: {name: debian, cores: 1, memory: 1024, scsihw: virtio-scsi-single, boot: "order=scsi0",
              scsi0: "z16:base-900-disk-0,size=4G"}
+volumes: [{storage: local, node: pve1, volume: iso/debian-13.iso}]
 ha: {resources: {"vm:122": {state: started}}}
 )";
 
