@@ -76,9 +76,24 @@ class GuestPlanner {
   }
   // After a change that a running guest does not take over by itself.
   void expect_restart(Moment moment) {
-    if (!mode_.running) return;
+    if (!mode_.running && moment != Moment::kAfterRestart) return;
     if (moment == Moment::kNow) pending_now_ = true;
     if (moment == Moment::kAfterRestart) pending_restarted_ = true;
+  }
+
+  // A stopped guest that runs when this plan is through: because the fleet says so, or because HA will start it.
+  [[nodiscard]] bool starts() const {
+    if (mode_.running || guest_.is_template || vm_.state == VmState::kStopped) return false;
+    if (diff_.power_to == PowerState::kRunning) return true;
+    if (is_new()) return false;
+    const auto at = std::ranges::find_if(b_.diff.ha, [&](const HaDiff& ha) { return ha.address.name == vm_.name; });
+    if (at == b_.diff.ha.end() || at->action == HaDiff::Action::kDelete || at->action == HaDiff::Action::kNone)
+      return false;
+    const auto state = std::ranges::find(at->settings, "state", &SettingChange::key);
+    if (state == at->settings.end())
+      return at->action == HaDiff::Action::kCreate && !vm_.ha->settings.contains("state");
+    return state->desired.value == OptionValue(std::string("started")) ||
+           state->desired.value == OptionValue(std::string("enabled"));
   }
 
   // ---- options ----
@@ -309,6 +324,9 @@ class GuestPlanner {
     if (const Drive* kept = from != nullptr ? from->configured() : nullptr; kept != nullptr && other_slot) {
       for (const auto& [key, value] : kept->options) procedure.options.set(key, drive_option_text(key, value));
     }
+    // io_uring would be in the way of a move that follows while the guest runs.
+    const bool aio_waits = !allow_.offline_copy && target_refuses_io_uring(disk);
+    if (aio_waits) procedure.options.erase("aio");
     Operation op{.address = address(disk),
                  .impact = !mode_.running           ? Impact::kNone
                            : moment == Moment::kNow ? Impact::kLive
@@ -320,6 +338,7 @@ class GuestPlanner {
                           .impact = op.impact});
     for (const SettingChange& change : disk.settings) {
       if (!is_change(change) || find_setting(Home::kDriveOption, change.key) == nullptr) continue;
+      if (change.key == "aio" && aio_waits) continue;
       if (is_absent(change.desired.value))
         procedure.options.erase(change.key);
       else
@@ -404,18 +423,20 @@ class GuestPlanner {
       return {.why = "other guests are linked clones of this volume",
               .remedy = "move those guests' disks first, which makes them full copies"};
     }
-    if (decided && (is_new() || *decided == Moment::kWhileStopped)) {
-      // Stopped for another reason, or never started: nobody waits for the copy but this plan, yet a stopped section
-      // grows by it.
-      if (is_new() || allow_.offline_copy) return {.moment = decided};
+    if (is_new()) return {.moment = decided};
+    const bool will_stop = diff_.power_to == PowerState::kStopped;
+    const bool tpm = disk.desired_slot.bus == Bus::kTpm;
+    if (decided == Moment::kWhileStopped) {
+      if (allow_.offline_copy) return {.moment = decided};
+      if (!will_stop && !tpm) return {.moment = Moment::kAfterRestart};  // once it runs again
       return {.why = "it would be copied while the guest is stopped", .remedy = "--allow offline-copy"};
     }
-    if (!mode_.running) {
+    if (!mode_.running && (allow_.offline_copy || !starts_)) {
       if (allow_.offline_copy) return {.moment = Moment::kNow};
       return {.why = "the guest is stopped, and could not be started while the copy runs",
               .remedy = "--allow offline-copy, or start the guest"};
     }
-    if (disk.desired_slot.bus == Bus::kTpm) {
+    if (tpm) {
       if (allow_.offline_copy) return {.moment = Moment::kWhileStopped};
       return {.why = "PVE does not move the TPM state of a running guest",
               .remedy = "--allow offline-copy, or stop the guest"};
@@ -428,8 +449,9 @@ class GuestPlanner {
     const CacheMode cache = parse_cache(text_of("cache")).value_or(effective_cache(target.kind));
     const bool io_uring = text_of("aio") == "io_uring" && refuses_io_uring_move(target.kind, cache);
     const bool pending = drive != nullptr && drive->has_pending();
+    if (!mode_.running && !io_uring) return {.moment = Moment::kAfterRestart};  // right after its start
     if (!io_uring && !pending) return {.moment = Moment::kNow};
-    if (diff_.power_to == PowerState::kStopped) {
+    if (will_stop) {
       // No restart will come that this could wait for; the stop does.
       if (allow_.offline_copy) return {.moment = Moment::kWhileStopped};
       return {.why = "it can only be moved when the guest is stopped, as the fleet wants it",
@@ -495,11 +517,17 @@ class GuestPlanner {
       move_refused = !move;
     }
     const Moment copy_moment = move ? *way.moment : moment;
-    if (way.drop_aio_first) drop_aio(disk, slot, volume);
     std::vector<const SettingChange*> changes =
         options ? drive_changes(disk, move_refused) : std::vector<const SettingChange*>{};
-    if (way.moment == Moment::kAfterRestart && !way.drop_aio_first) {
-      // The restart that the move waits for makes these active as well.
+    if (way.moment == Moment::kAfterRestart) {
+      // The restart that the move waits for makes these active as well; but io_uring would be in the move's way.
+      const bool later =
+          way.drop_aio_first || holds_back_aio(disk, changes) || (!options && target_refuses_io_uring(disk));
+      if (way.drop_aio_first) drop_aio(disk, slot, volume);
+      if (later) {
+        std::erase_if(changes, [](const SettingChange* change) { return change->key == "aio"; });
+        set_aio_after_move(disk, slot, volume);
+      }
       write_all(disk, slot, volume, changes, Moment::kNow);
       changes.clear();
     }
@@ -547,7 +575,8 @@ class GuestPlanner {
       return std::nullopt;
     }
     const ByteSize size = disk.live_size.value_or(ByteSize{});
-    const bool offline = !mode_.running || *way.moment == Moment::kWhileStopped;
+    const bool after_start = !mode_.running && *way.moment == Moment::kAfterRestart;
+    const bool offline = !after_start && (!mode_.running || *way.moment == Moment::kWhileStopped);
     CopyCost cost = b_.copy_cost(*view, guest_.node, size, offline && !is_new());
     if (const std::optional<std::string> full = b_.space.reserve(*view, guest_.node, cost.peak_extra)) {
       b_.block(address(disk), what, *full + " (rule Z10)", "make room, or --force-capacity");
@@ -581,19 +610,32 @@ class GuestPlanner {
     return op;
   }
 
+  [[nodiscard]] bool target_refuses_io_uring(const DiskDiff& disk) const {
+    const StorageView* target = disk.move_to ? b_.storages.find(*disk.move_to) : nullptr;
+    return target != nullptr && refuses_io_uring_move(target->kind, CacheMode::kWriteback);
+  }
+  [[nodiscard]] bool holds_back_aio(const DiskDiff& disk, const std::vector<const SettingChange*>& changes) const {
+    return target_refuses_io_uring(disk) &&
+           std::ranges::any_of(changes, [](const SettingChange* change) { return change->key == "aio"; });
+  }
+
   void drop_aio(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume) {
     SetDriveOptions set{.vmid = vm_.vmid, .slot = slot, .volume = volume};
     set.set.set("aio", "");
     Operation op = disk_operation(disk, std::move(set));
-    op.impact = Impact::kRestart;
+    op.impact = written_impact(false);
     op.changes.push_back({.key = "aio",
                           .from = "io_uring",
                           .to = "unset, for the move",
                           .rule = "A5",
                           .reason = b_.options.why ? b_.options.why("A5") : std::string("PVE refuses the move with it"),
-                          .impact = Impact::kRestart});
+                          .impact = op.impact});
     expect_restart(Moment::kNow);
     put(Moment::kNow, std::move(op), {slot});
+  }
+
+  // Set (again) on the new storage, where unset would mean something else.
+  void set_aio_after_move(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume) {
     const Resolved* aio = desired(disk).settings.find("aio");
     const StorageView* target = disk.move_to ? b_.storages.find(*disk.move_to) : nullptr;
     if (aio == nullptr || target == nullptr) return;
@@ -601,7 +643,6 @@ class GuestPlanner {
     const OptionValue unset = effective_drive_option("aio", target->kind, slot.bus, image_format(volume),
                                                      cache != nullptr ? cache->value : OptionValue{});
     if (is_absent(aio->value) || aio->value == unset) return;
-    // Set again on the new storage, where unset would mean something else.
     SetDriveOptions again{.vmid = vm_.vmid, .slot = slot, .volume = {.storage = target->id}};
     again.set.set("aio", drive_option_text("aio", aio->value));
     Operation later = disk_operation(disk, std::move(again));
@@ -625,7 +666,8 @@ class GuestPlanner {
     }
     Operation op =
         disk_operation(disk, ResizeDisk{.vmid = vm_.vmid, .slot = slot, .volume = volume, .size = *disk.grow_to});
-    op.impact = mode_.running && moment != Moment::kWhileStopped ? Impact::kLive : Impact::kNone;
+    const bool up = mode_.running ? moment != Moment::kWhileStopped : moment == Moment::kAfterRestart;
+    op.impact = up ? Impact::kLive : Impact::kNone;
     op.locks = {"storage/" + volume.storage};
     for (const SettingChange& change : disk.settings)
       if (change.key == "size") op.changes.push_back(b_.line(change, Home::kDiskPlace, op.impact));
@@ -710,9 +752,12 @@ class GuestPlanner {
     } else if (mode_.running && allow_.restart && !stop_wanted && (pending_now_ || waiting_ || !restarted_.empty())) {
       give_barrier(RestartVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kRestart, "restarted", restart_reason());
     }
+    if (starts_ || (is_new() && vm_.state == VmState::kRunning && !ha_will_start())) {
+      give_barrier(StartVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kNone, "running", "the fleet wants it to run");
+    }
     give_all(restarted_);
     give_all(final_);
-    if (pending_restarted_ && !stop_wanted) {
+    if (pending_restarted_ && !stop_wanted && allow_.restart) {
       give_barrier(RestartVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kRestart, "restarted",
                    "makes what was set after the move active");
     }
@@ -721,10 +766,6 @@ class GuestPlanner {
         give_barrier(StopVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kRestart, "stopped", "stated in the fleet file");
       else
         b_.block(diff_.address, "stop the guest", "its users would notice", "--allow restart, or stop it yourself");
-    }
-    const bool start_wanted = diff_.power_to == PowerState::kRunning || (is_new() && vm_.state == VmState::kRunning);
-    if (start_wanted && !mode_.running && !ha_will_start()) {
-      give_barrier(StartVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kNone, "running", "stated in the fleet file");
     }
     for (Planned& planned : destroy_) {
       complete(planned);
@@ -756,6 +797,7 @@ class GuestPlanner {
   std::vector<Planned> final_ = {};  // after restarted_, before the second restart
   std::vector<Planned> destroy_ = {};
   SettingChange own_uuid_ = {};
+  bool starts_ = starts();      // a stopped guest that this plan starts
   bool is_up_ = mode_.running;  // as the operations given so far leave it
   bool pending_now_ = false;
   bool pending_restarted_ = false;

@@ -144,6 +144,10 @@ class Cluster {
     LiveDrive& entry = at(guest, p.slot);
     const VolumeId old = *entry.current->volume;
     ASSERT_TRUE(p.volume.name.empty() || old == p.volume);
+    const OptionValue* aio = entry.current->options.find("aio");
+    const bool io_uring = aio != nullptr && *aio == OptionValue(std::string("io_uring"));
+    if (is_running(guest) && io_uring && (p.storage == "san" || p.storage == "thick"))
+      ADD_FAILURE() << "PVE refuses to move " << to_text(p.slot) << " with io_uring";
     entry.current->volume = allocate(p.vmid, p.storage, *entry.current->size);
     // `pending` keeps naming the old volume: the next stop would bring it back.
     retire(guest, old);

@@ -75,7 +75,7 @@ World make_world(Random& random) {
     if (random.chance(10)) wanted.state = VmState::kStopped;
     if (random.chance(5)) wanted.state = VmState::kAbsent;
     if (random.chance(20)) wanted.pool = "prod";
-    if (random.chance(20)) wanted.ha = WrittenHa{.enabled = random.chance(70)};
+    if (random.chance(20) && wanted.state != VmState::kStopped) wanted.ha = WrittenHa{.enabled = random.chance(70)};
     if (random.chance(75)) {
       LiveVm present = guest(id, random.chance(70) ? PowerState::kRunning : PowerState::kStopped);
       for (const auto& [key, text] : kOptions)
