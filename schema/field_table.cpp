@@ -359,9 +359,10 @@ class Builder {
          table("ha", Key::kHa, kBoolForm | kTableForm, t_.ha, "Managed by HA; false: not managed."),
          table("replication", Key::kReplication, kTablesForm, t_.replication, "Replication jobs."),
          own("allow", Key::kAllow, kTextsForm, "What may be done to this VM without asking on the command line."),
-         text("maintenance", Key::kMaintenance, "When restarts and offline copies are allowed: \"Sat 02:00-05:00\".",
-              "^((Mon|Tue|Wed|Thu|Fri|Sat|Sun)([,-](Mon|Tue|Wed|Thu|Fri|Sat|Sun))* "
-              ")?[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]$"),
+         text("maintenance", Key::kMaintenance,
+              "When restarts and offline copies are allowed: \"Sat 02:00-05:00, Sun 22:00-04:00\".",
+              "^((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]"
+              "(, ?((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])*$"),
          table("efidisk", Key::kEfidisk, kBoolForm | kTableForm, t_.efidisk,
                "Disk with the EFI variables, for bios: ovmf."),
          table("tpm", Key::kTpm, kBoolForm | kTextForm | kTableForm, t_.tpm, "TPM; true is v2.0."),

@@ -79,28 +79,31 @@ std::string uuid_problem(std::string_view text) {
   return ok ? std::string() : "A uuid looks like 8d2c9c1e-7a5b-4b62-9f0c-0d6a4c1f2b3e.";
 }
 
-/// "[DAY[,DAY|-DAY]… ]HH:MM-HH:MM".
-std::string maintenance_problem(std::string_view text) {
+/// "[DAY ]HH:MM-HH:MM", several joined by commas.
+bool is_window(std::string_view window) {
   constexpr std::string_view kDays[] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
-  std::string_view rest = text;
-  bool ok = true;
-  if (std::size_t space = rest.find(' '); space != std::string_view::npos) {
-    std::string_view days = rest.substr(0, space);
-    rest.remove_prefix(space + 1);
-    while (ok) {
-      ok = std::ranges::find(kDays, days.substr(0, 3)) != std::end(kDays);
-      if (!ok || days.size() == 3) break;
-      ok = days[3] == ',' || days[3] == '-';
-      days.remove_prefix(4);
-    }
+  if (std::size_t space = window.find(' '); space != std::string_view::npos) {
+    if (std::ranges::find(kDays, window.substr(0, space)) == std::end(kDays)) return false;
+    window.remove_prefix(space + 1);
   }
-  auto digit = [&](std::size_t i, char most) { return rest[i] >= '0' && rest[i] <= most; };
+  if (window.size() != 11 || window[5] != '-' || window.substr(0, 5) == window.substr(6)) return false;
+  auto digit = [&](std::size_t i, char most) { return window[i] >= '0' && window[i] <= most; };
   auto time = [&](std::size_t i) {
-    bool hour = digit(i, '1') ? digit(i + 1, '9') : rest[i] == '2' && digit(i + 1, '3');
-    return hour && rest[i + 2] == ':' && digit(i + 3, '5') && digit(i + 4, '9');
+    bool hour = digit(i, '1') ? digit(i + 1, '9') : window[i] == '2' && digit(i + 1, '3');
+    return hour && window[i + 2] == ':' && digit(i + 3, '5') && digit(i + 4, '9');
   };
-  ok = ok && rest.size() == 11 && rest[5] == '-' && time(0) && time(6) && rest.substr(0, 5) != rest.substr(6);
-  return ok ? std::string() : "Write it as \"02:00-05:00\", \"Sat 02:00-05:00\" or \"Mon-Fri 22:00-04:00\".";
+  return time(0) && time(6);
+}
+
+std::string maintenance_problem(std::string_view text) {
+  while (true) {
+    std::size_t comma = text.find(',');
+    if (!is_window(text.substr(0, comma))) break;
+    if (comma == std::string_view::npos) return {};
+    text.remove_prefix(comma + 1);
+    if (text.starts_with(' ')) text.remove_prefix(1);
+  }
+  return "Write it as \"02:00-05:00\" or \"Sat 02:00-05:00, Sun 22:00-04:00\"; days are Mon Tue Wed Thu Fri Sat Sun.";
 }
 
 }  // namespace

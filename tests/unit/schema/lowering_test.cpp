@@ -161,7 +161,7 @@ TEST_F(Accepted, TheRestOfAVm) {
   EXPECT_EQ(ai.state.value, VmState::kRunning);
   EXPECT_EQ(ai.uuid->value, "8d2c9c1e-7a5b-4b62-9f0c-0d6a4c1f2b3e");
   EXPECT_TRUE(ai.allow.restart && ai.allow.offline_copy && !ai.allow.destroy);
-  EXPECT_EQ(ai.maintenance->value, "Sat,Sun 22:00-04:00");
+  EXPECT_EQ(ai.maintenance->value, "Sat 02:00-05:00, Sun 22:00-04:00");
   ASSERT_EQ(ai.replication.size(), 1U);
   EXPECT_EQ(ai.replication[0].target, "pve2");
   EXPECT_FALSE(ai.ha.has_value());
@@ -204,6 +204,19 @@ TEST(Lowering, PlainTextsThatLookLikeSomethingElseStayTexts) {
   EXPECT_EQ(pve_text(fleet.value->vms[0].options, "description"), "no");
   EXPECT_EQ(pve_text(fleet.value->vms[0].options, "keyboard"), "no");
   EXPECT_EQ(pve_text(fleet.value->vms[0].options, "tags"), "1;yes");
+}
+
+TEST(Lowering, MaintenanceWindowsAreThoseThePlannerKnows) {
+  auto accepted = [](const std::string& text) {
+    return load_text("version: 1\nvms: {a: {vmid: 100, maintenance: \"" + text + "\"}}\n").ok();
+  };
+  EXPECT_TRUE(accepted("02:00-05:00"));
+  EXPECT_TRUE(accepted("Sat 22:00-04:00"));
+  EXPECT_TRUE(accepted("Sat 02:00-05:00,Sun 01:00-02:00"));
+  for (const char* text : {"", "Sat", "Sat,Sun 02:00-05:00", "Mon-Fri 02:00-05:00", "24:00-05:00", "02:00-02:00",
+                           "2:00-5:00", "02:60-05:00", "02:00-05:00,", "Caturday 02:00-05:00"}) {
+    EXPECT_FALSE(accepted(text)) << text;
+  }
 }
 
 TEST(Lowering, TheCloudInitDriveTakesAFreeSlot) {
