@@ -193,7 +193,9 @@ class GuestPlanner {
         attach(disk);
         break;
       default:
-        reconcile(disk, disk.desired_slot, mode_.running ? std::nullopt : std::optional(Moment::kNow), true);
+        carry_out(disk, disk.desired_slot, Moment::kNow,
+                  decide(disk, disk.desired_slot, mode_.running ? std::nullopt : std::optional(Moment::kNow)), true,
+                  false);
         break;
     }
   }
@@ -312,7 +314,7 @@ class GuestPlanner {
     Moment moment = Moment::kNow;
     if (mode_.running && (other_slot || !plugs(disk.desired_slot))) {
       // Another slot is another device for the guest, so it is changed while nobody looks.
-      if (!allow_.restart) {
+      if (!allow_.restart && !stops_) {
         b_.block(address(disk), what, "the guest runs and would lose the device for a moment",
                  "--allow restart, or stop the guest");
         return;
@@ -324,8 +326,11 @@ class GuestPlanner {
     if (const Drive* kept = from != nullptr ? from->configured() : nullptr; kept != nullptr && other_slot) {
       for (const auto& [key, value] : kept->options) procedure.options.set(key, drive_option_text(key, value));
     }
+    const bool offline = moment == Moment::kWhileStopped;
+    Decision decision =
+        decide(disk, disk.desired_slot, offline || !mode_.running ? std::optional(moment) : std::nullopt);
     // io_uring would be in the way of a move that follows while the guest runs.
-    const bool aio_waits = !allow_.offline_copy && target_refuses_io_uring(disk);
+    const bool aio_waits = decision.move && runs_at(*decision.way.moment) && target_refuses_io_uring(disk);
     if (aio_waits) procedure.options.erase("aio");
     Operation op{.address = address(disk),
                  .impact = !mode_.running           ? Impact::kNone
@@ -349,8 +354,7 @@ class GuestPlanner {
     std::vector<DriveSlot> slots = {disk.desired_slot};
     if (disk.live_slot) slots.push_back(*disk.live_slot);
     put(moment, std::move(op), std::move(slots));
-    const bool offline = moment == Moment::kWhileStopped;
-    reconcile(disk, disk.desired_slot, offline || !mode_.running ? std::optional(moment) : std::nullopt, false);
+    carry_out(disk, disk.desired_slot, moment, std::move(decision), false, aio_waits);
   }
 
   void take_away(const DiskDiff& disk) {
@@ -504,25 +508,37 @@ class GuestPlanner {
     put(moment, std::move(op), {slot});
   }
 
-  // Move, grow and options of a disk that is (or will be) at `slot`. `decided`: when, if that is not open any more.
-  // `options`: whether its drive options are still to be written.
-  void reconcile(const DiskDiff& disk, DriveSlot slot, std::optional<Moment> decided, bool options) {
-    Moment moment = decided.value_or(Moment::kNow);
+  // Whether and how a disk moves.
+  struct Decision {
+    Route way = {};
+    std::optional<Operation> move = {};
+    bool refused = false;
+  };
+  // `decided`: when the disk is changed, if that is not open any more.
+  [[nodiscard]] Decision decide(const DiskDiff& disk, DriveSlot slot, std::optional<Moment> decided) {
+    Decision out;
+    if (!disk.move_to && !disk.format_to) return out;
+    out.move = move_operation(disk, slot, decided, out.way);
+    out.refused = !out.move;
+    return out;
+  }
+  [[nodiscard]] bool runs_at(Moment moment) const {
+    return mode_.running ? moment != Moment::kWhileStopped : moment == Moment::kAfterRestart;
+  }
+
+  // Move, grow and options of a disk that is (or will be) at `slot`. `options`: whether its drive options are still to
+  // be written; `aio_waits`: all but aio are.
+  void carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment, Decision decision, bool options, bool aio_waits) {
     VolumeId volume = disk.volume.value_or(VolumeId{});
-    bool move_refused = false;
-    Route way;
-    std::optional<Operation> move;
-    if (disk.move_to || disk.format_to) {
-      move = move_operation(disk, slot, decided, way);
-      move_refused = !move;
-    }
+    const Route& way = decision.way;
+    std::optional<Operation>& move = decision.move;
+    const bool move_refused = decision.refused;
     const Moment copy_moment = move ? *way.moment : moment;
     std::vector<const SettingChange*> changes =
         options ? drive_changes(disk, move_refused) : std::vector<const SettingChange*>{};
     if (way.moment == Moment::kAfterRestart) {
       // The restart that the move waits for makes these active as well; but io_uring would be in the move's way.
-      const bool later =
-          way.drop_aio_first || holds_back_aio(disk, changes) || (!options && target_refuses_io_uring(disk));
+      const bool later = way.drop_aio_first || holds_back_aio(disk, changes) || aio_waits;
       if (way.drop_aio_first) drop_aio(disk, slot, volume);
       if (later) {
         std::erase_if(changes, [](const SettingChange* change) { return change->key == "aio"; });
@@ -537,6 +553,11 @@ class GuestPlanner {
     }
     if (disk.grow_to) grow(disk, slot, volume, copy_moment);
     write_all(disk, slot, volume, changes, copy_moment);
+    const Resolved* aio = desired(disk).settings.find("aio");
+    if (aio_waits && way.moment != Moment::kAfterRestart && aio != nullptr && !is_absent(aio->value)) {
+      const SettingChange held{.key = "aio", .state = SettingState::kDiffers, .desired = *aio};
+      write_drive(disk, slot, volume, {&held}, false, copy_moment);
+    }
     report_unchangeable(disk);
   }
 
@@ -762,7 +783,7 @@ class GuestPlanner {
                    "makes what was set after the move active");
     }
     if (stop_wanted && !barrier_) {
-      if (allow_.restart)
+      if (stops_)
         give_barrier(StopVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kRestart, "stopped", "stated in the fleet file");
       else
         b_.block(diff_.address, "stop the guest", "its users would notice", "--allow restart, or stop it yourself");
@@ -797,7 +818,9 @@ class GuestPlanner {
   std::vector<Planned> final_ = {};  // after restarted_, before the second restart
   std::vector<Planned> destroy_ = {};
   SettingChange own_uuid_ = {};
-  bool starts_ = starts();      // a stopped guest that this plan starts
+  bool starts_ = starts();  // a stopped guest that this plan starts
+  // The fleet wants it stopped, and stopping is allowed (for a copy, which this stop serves as well).
+  bool stops_ = diff_.power_to == PowerState::kStopped && (allow_.restart || allow_.offline_copy);
   bool is_up_ = mode_.running;  // as the operations given so far leave it
   bool pending_now_ = false;
   bool pending_restarted_ = false;
