@@ -66,7 +66,8 @@ Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const 
         fmt::format("a plan file holds no secrets, and this plan sets some ({}): apply the fleet file instead", list));
     return leave_with(ExitCode::kError);
   }
-  auto connection = Connection::open(invocation, terminal, WrittenCluster{}, interruption.token());
+  // No token for the client: Ctrl-C ends the run after the effect under way, and that effect is awaited through it.
+  auto connection = Connection::open(invocation, terminal, WrittenCluster{}, {});
   if (!connection) return fail(invocation, terminal, connection.error());
   const auto stale = stale_inputs((*connection)->pve(), *plan, "");
   if (!stale) return fail(invocation, terminal, stale.error());
@@ -85,7 +86,7 @@ Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const 
 Prepared from_fleet(const Invocation& invocation, Terminal& terminal, const Interruption& interruption) {
   const auto document = load_or_tell(invocation, terminal);
   if (!document) return leave_with(ExitCode::kError);
-  auto connection = Connection::open(invocation, terminal, document->cluster, interruption.token());
+  auto connection = Connection::open(invocation, terminal, document->cluster, {});  // as above: effects are awaited
   if (!connection) return fail(invocation, terminal, connection.error());
   const auto options = engine_options(invocation, document->cluster, **connection);
   if (!options) return fail(invocation, terminal, options.error());
