@@ -47,8 +47,7 @@ std::string text_of_file(const std::string& name) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const std::string& text,
-                        const Interruption& interruption) {
+Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const std::string& text) {
   if (!invocation.allow.empty() || !invocation.targets.empty() || invocation.force_capacity ||
       !invocation.copy_rate.empty()) {
     tell_error(
@@ -127,8 +126,8 @@ std::string holder_name() {
 ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
   Interruption interruption([&](const std::string& text) { terminal.err << '\n' << text << std::endl; });
   const std::string text = text_of_file(invocation.file);
-  Prepared prepared = is_plan_file(text) ? from_plan_file(invocation, terminal, text, interruption)
-                                         : from_fleet(invocation, terminal, interruption);
+  Prepared prepared =
+      is_plan_file(text) ? from_plan_file(invocation, terminal, text) : from_fleet(invocation, terminal, interruption);
   if (prepared.leave) return *prepared.leave;
   const Plan& plan = prepared.plan;
 
