@@ -59,9 +59,11 @@ std::string ProgressView::bar_line(OperationId id, const Running& running) const
     line = fmt::format("  {} {}", style.yellow("waits for " + printable(running.waits_on)), name_of(id));
   } else if (running.has_progress) {
     const std::string speed = pace(running);
-    line = fmt::format("  {} {:>3} %  {}", style.cyan(bar(running.fraction)), percent(running.fraction), name_of(id));
+    // The name comes last: it is what may be cut on a narrow terminal.
+    line = fmt::format("  {} {:>3} %", style.cyan(bar(running.fraction)), percent(running.fraction));
     if (running.total.bytes != 0) line += fmt::format("  {} of {}", to_human(running.done), to_human(running.total));
     if (!speed.empty()) line += "  " + speed;
+    line += "  " + name_of(id);
   } else {
     const auto age = std::chrono::duration_cast<std::chrono::seconds>(clock_.steady() - running.started);
     line = fmt::format("  {} {}", style.cyan("…"), name_of(id));
