@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <set>
 #include <tuple>
@@ -180,12 +181,23 @@ class Observer {
       node.cpu_flags = std::move(read.cpu_flags);
       node.memory = read.memory;
     }
-    const bool has_zfs = std::ranges::any_of(
-        state_.storages, [&](const LiveStorage& s) { return s.type == "zfspool" && is_used(s.id); });
-    if (!has_zfs) return;
-    Result<std::vector<LivePoolLayout>> pools = reader_.zpools(node.name);
-    if (!pools) return failed(pools.error(), fmt::format("reading the zpools of node \"{}\"", node.name), false);
-    node.zpools = std::move(pools).value();
+  }
+
+  // What lies below the storages in use, on one node.
+  void read_layout(LiveNode& node, bool zfs, bool lvm) {
+    if (zfs) {
+      Result<std::vector<LivePoolLayout>> pools = reader_.zpools(node.name);
+      if (pools)
+        node.zpools = std::move(pools).value();
+      else
+        failed(pools.error(), fmt::format("reading the zpools of node \"{}\"", node.name), false);
+    }
+    if (lvm) {
+      Result<std::map<std::string, Media>> groups = reader_.volume_group_media(node.name);
+      if (!groups) return failed(groups.error(), fmt::format("reading the disks of node \"{}\"", node.name), false);
+      const std::scoped_lock lock(mutex_);
+      for (const auto& [group, media] : *groups) group_media_[{node.name, group}] = media;
+    }
   }
 
   void read_guest(LiveVm& guest) {
@@ -217,10 +229,6 @@ class Observer {
   }
 
   // ---- storages ----
-  [[nodiscard]] bool is_used(const std::string& storage) const {
-    return scope_.all_guests || std::ranges::find(scope_.storages, storage) != scope_.storages.end();
-  }
-
   static bool enabled_on(const LiveStorage& storage, const std::string& node) {
     if (const std::string* disabled = storage.properties.find("disable"); disabled != nullptr && *disabled == "1")
       return false;
@@ -253,6 +261,18 @@ class Observer {
           if (*state && (*state)->volume) used.insert((*state)->volume->storage);
     }
     std::vector<std::function<void()>> jobs;
+    for (LiveNode& node : state_.nodes) {
+      if (!node.online) continue;
+      const auto holds = [&](std::string_view type) {
+        return std::ranges::any_of(state_.storages, [&](const LiveStorage& storage) {
+          const bool wanted = scope_.all_guests || used.contains(storage.id);
+          return wanted && storage.type.starts_with(type) && enabled_on(storage, node.name);
+        });
+      };
+      const bool zfs = holds("zfspool");
+      const bool lvm = holds("lvm");
+      if (zfs || lvm) jobs.emplace_back([this, &node, zfs, lvm] { read_layout(node, zfs, lvm); });
+    }
     for (LiveStorage& storage : state_.storages) {
       if (!scope_.all_guests && !used.contains(storage.id)) continue;
       bool listed = false;
@@ -300,15 +320,24 @@ class Observer {
       return std::tie(a.id, a.node) < std::tie(b.id, b.node);
     });
     std::ranges::sort(state_.gaps);
-    for (LiveStorage& storage : state_.storages) {
-      const std::string* dataset = storage.type == "zfspool" ? storage.properties.find("pool") : nullptr;
-      if (dataset == nullptr || storage.media != Media::kUnknown) continue;
-      const std::string zpool = dataset->substr(0, dataset->find('/'));
-      for (const LiveNode& node : state_.nodes) {
-        if (!enabled_on(storage, node.name)) continue;
-        for (const LivePoolLayout& layout : node.zpools)
-          if (layout.name == zpool && layout.media != Media::kUnknown) storage.media = layout.media;
-      }
+    for (LiveStorage& storage : state_.storages) find_media(storage);
+  }
+
+  void find_media(LiveStorage& storage) const {
+    const bool zfs = storage.type == "zfspool";
+    const bool lvm = storage.type == "lvm" || storage.type == "lvmthin";
+    const std::string* below = storage.properties.find(zfs ? "pool" : "vgname");
+    if (below == nullptr || (!zfs && !lvm) || storage.media != Media::kUnknown) return;
+    const std::string name = zfs ? below->substr(0, below->find('/')) : *below;
+    for (const LiveNode& node : state_.nodes) {
+      if (!enabled_on(storage, node.name)) continue;
+      const auto pool = std::ranges::find(node.zpools, name, &LivePoolLayout::name);
+      const auto group = group_media_.find({node.name, name});
+      Media media = Media::kUnknown;
+      if (zfs && pool != node.zpools.end()) media = pool->media;
+      if (lvm && group != group_media_.end()) media = group->second;
+      // Where nodes differ the slower one counts: a setting for SSDs would be wrong there.
+      if (media != Media::kUnknown && storage.media != Media::kHdd) storage.media = media;
     }
   }
 
@@ -319,6 +348,7 @@ class Observer {
   std::vector<GuestRow> rows_ = {};
   std::set<Vmid> wanted_ids_ = {};
   std::set<std::string, std::less<>> wanted_names_ = {};
+  std::map<std::pair<std::string, std::string>, Media> group_media_ = {};  // by node and volume group
   std::mutex mutex_ = {};
   std::optional<Error> fatal_ = {};
 };
