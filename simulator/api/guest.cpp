@@ -28,76 +28,6 @@ Logger log_of(const std::shared_ptr<Work>& work) {
   return [raw = work.get()](std::string line) { raw->log(std::move(line)); };
 }
 
-void check_option_rights(Call& call, int vmid, const std::string& key, const std::string& value, bool create) {
-  if (call.session.is_root_ticket()) return;
-  const std::string path = "/vms/" + std::to_string(vmid);
-  const std::string stem = bus_of(key);
-  const auto in = [&](std::initializer_list<std::string_view> keys) {
-    return std::find(keys.begin(), keys.end(), key) != keys.end();
-  };
-  const auto stem_in = [&](std::initializer_list<std::string_view> keys) {
-    return key != stem && std::find(keys.begin(), keys.end(), stem) != keys.end();
-  };
-  if (is_drive_name(key)) {
-    const auto drive = parse_drive(key, value);
-    if (drive && drive->is_cdrom()) {
-      if (!create) require_privilege(call, path, "VM.Config.CDROM");
-      if (ends_with(drive->file, ":cloudinit")) require_privilege(call, path, "VM.Config.Cloudinit");
-      return;
-    }
-    // Fact: creating a guest with disks needs no VM.Config.Disk, only space on the storages.
-    if (!create) require_privilege(call, path, "VM.Config.Disk");
-    return;
-  }
-  if (stem_in({"usb", "hostpci"})) {
-    const Section device = parse_properties(value, "host");
-    if (const auto mapping = device.find("mapping"); mapping != device.end() || value.empty()) {
-      require_privilege(call, path, "VM.Config.HWType");
-      if (mapping != device.end())
-        require_privilege(call, "/mapping/" + std::string(stem == "usb" ? "usb/" : "pci/") + mapping->second,
-                          "Mapping.Use");
-      return;
-    }
-    if (stem == "usb" && lower_case(config_value(device, "host")) == "spice")
-      return require_privilege(call, path, "VM.Config.HWType");
-    fail("only root can set '" + key + "' config for " + (stem == "usb" ? "real devices" : "non-mapped devices"));
-  }
-  if (stem_in({"serial"})) {
-    if (value.empty() || value == "socket") return require_privilege(call, path, "VM.Config.HWType");
-    fail("only root can set '" + key + "' config for real devices");
-  }
-  if (key == "vmgenid") {
-    if (value.empty() || value == "0" || value == "1") return require_privilege(call, path, "VM.Config.Options");
-    fail("only root can set 'vmgenid' config");
-  }
-  if (in({"cores", "cpu", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus"}) || stem_in({"numa"})) {
-    require_privilege(call, path, "VM.Config.CPU");
-  } else if (in({"memory", "balloon", "shares", "allow-ksm"})) {
-    require_privilege(call, path, "VM.Config.Memory");
-  } else if (in({"acpi", "hotplug", "kvm", "machine", "scsihw", "smbios1", "tablet", "vga", "watchdog", "audio0",
-                 "rng0"})) {
-    require_privilege(call, path, "VM.Config.HWType");
-  } else if (stem_in({"net"})) {
-    require_privilege(call, path, "VM.Config.Network");
-  } else if (in({"cicustom", "cipassword", "citype", "ciuser", "ciupgrade", "nameserver", "searchdomain", "sshkeys"}) ||
-             stem_in({"ipconfig"})) {
-    require_privilege(call, path, "VM.Config.Cloudinit|VM.Config.Network");
-  } else if (in({"boot", "bootdisk", "vmstatestorage"}) || stem_in({"unused", "virtiofs"})) {
-    require_privilege(call, path, "VM.Config.Disk");
-  } else if (key == "freeze") {
-    require_privilege(call, path, "VM.PowerMgmt");
-  } else if (key == "startup") {
-    require_privilege(call, path, "VM.Config.Options");
-    require_privilege(call, "/", "Sys.Modify");
-  } else if (in({"agent", "autostart", "bios", "description", "keyboard", "localtime", "migrate_downtime",
-                 "migrate_speed", "name", "onboot", "ostype", "protection", "reboot", "startdate", "tdf", "template",
-                 "tags"})) {
-    require_privilege(call, path, "VM.Config.Options");
-  } else {
-    fail("only root can set '" + key + "' config");
-  }
-}
-
 std::optional<NewDisk> parse_new_disk(std::string_view file) {
   static const std::regex kNewDisk(R"(^(([^/:\s]+):)?(\d+(\.\d+)?)$)");
   std::cmatch match;
@@ -183,9 +113,11 @@ std::string checked_drive(World& world, int vmid, const std::string& slot, const
     if (!fresh || fresh->gib != 0)
       fail_param(slot, "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>");
     if (slot == "efidisk0" && (drive->get("efitype").empty() || drive->get("pre-enrolled-keys").empty()))
-      fail_param(slot, "import-from requires efitype and pre-enrolled-keys to be set as well");
+      fail_param(slot, "need to specify '" +
+                           std::string(drive->get("efitype").empty() ? "efitype" : "pre-enrolled-keys") +
+                           "' when using 'import-from'");
     if (slot == "tpmstate0" && drive->get("version").empty())
-      fail_param(slot, "import-from requires version to be set as well");
+      fail_param(slot, "need to specify 'version' when using 'import-from'");
   }
   check_replicatable(world, vmid, *drive);
   return print_drive(*drive);

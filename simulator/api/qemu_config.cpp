@@ -190,14 +190,17 @@ std::shared_ptr<Update> read_update(Call& call) {
     if (key == "cipassword" && !starts_with(value, "$")) value = "$5$" + world.random_hex(8) + "$" + digest_of(value);
     if (key == "cpuunits") value = std::to_string(std::min<std::int64_t>(std::stoll(value), 10000));
   }
-  for (const std::string& key : update->remove) check_option_rights(call, update->vmid, key, "");
+  const Vm& vm = call_vm(call);
+  const auto before = [&](const std::string& key) {
+    return config_value(vm.config.values, key, config_value(vm.config.pending, key));
+  };
+  for (const std::string& key : update->remove)
+    check_option_rights(call, update->vmid, key, "", {.before = before(key)});
   for (const auto& [key, value] : update->set) {
     // Fact: for drives the storage is asked about first, the guest later.
     if (is_drive_name(key)) check_drive_access(call, update->vmid, key, value, "");
-    check_option_rights(call, update->vmid, key, value);
-    if (bus_of(key) == "net" && key != "net")
-      if (const auto net = parse_net(value); net && net->contains("bridge"))
-        require_privilege(call, "/sdn/zones/localnetwork/" + config_value(*net, "bridge"), "SDN.Use");
+    check_option_rights(call, update->vmid, key, value, {.before = config_value(vm.config.values, key)});
+    if (key == "cpu") check_cpu_model(call, value, config_value(vm.config.values, key));
   }
   return update;
 }
