@@ -34,6 +34,8 @@ struct OptionRights {
 /// it replaces. `value` is empty for deletions.
 void check_option_rights(Call& call, int vmid, const std::string& key, const std::string& value,
                          const OptionRights& context);
+/// Fact (check_mapping_access and its like): what a clone takes over from its source and may not be taken over freely.
+void check_cloned_rights(Call& call, const Section& values);
 /// Fact: a custom CPU model must exist, and using a new one needs Mapping.Use on it.
 void check_cpu_model(Call& call, const std::string& value, const std::string& before);
 /// Rights on the volumes drives name, and whether their storages exist and take images.

@@ -130,6 +130,30 @@ void check_cpu_model(Call& call, const std::string& value, const std::string& be
     require_privilege(call, "/mapping/cpu/" + name, "Mapping.Use");
 }
 
+void check_cloned_rights(Call& call, const Section& values) {
+  if (call.session.is_root_ticket()) return;
+  for (const auto& [key, value] : values) {
+    const std::string stem = bus_of(key);
+    if (stem == key || is_drive_name(key)) continue;
+    const Asked asked{call, {}, {}, key, stem};
+    if (stem == "usb" || stem == "hostpci") {
+      const Section device = parse_properties(value, "host");
+      const bool spice = stem == "usb" && lower_case(config_value(device, "host")) == "spice";
+      if (device.contains("host") && !spice)
+        fail("only root can set '" + key + "' config for " + (stem == "usb" ? "real" : "non-mapped") + " devices");
+      if (device.contains("mapping"))
+        asked.on_mapping(std::string(stem == "usb" ? "usb/" : "pci/") + device.at("mapping"));
+    } else if (stem == "rng" && config_value(parse_properties(value, "source"), "source") == "/dev/hwrng") {
+      asked.on_mapping("hwrng");
+    } else if (stem == "virtiofs") {
+      asked.on_mapping("dir/" + config_value(parse_properties(value, "dirid"), "dirid"));
+    } else if (stem == "net") {
+      check_network(asked, value);
+    }
+  }
+  if (values.contains("cpu")) check_cpu_model(call, values.at("cpu"), "");
+}
+
 void check_option_rights(Call& call, int vmid, const std::string& key, const std::string& value,
                          const OptionRights& context) {
   if (call.session.is_root_ticket()) return;
