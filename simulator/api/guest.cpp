@@ -28,76 +28,6 @@ Logger log_of(const std::shared_ptr<Work>& work) {
   return [raw = work.get()](std::string line) { raw->log(std::move(line)); };
 }
 
-void check_option_rights(Call& call, int vmid, const std::string& key, const std::string& value, bool create) {
-  if (call.session.is_root_ticket()) return;
-  const std::string path = "/vms/" + std::to_string(vmid);
-  const std::string stem = bus_of(key);
-  const auto in = [&](std::initializer_list<std::string_view> keys) {
-    return std::find(keys.begin(), keys.end(), key) != keys.end();
-  };
-  const auto stem_in = [&](std::initializer_list<std::string_view> keys) {
-    return key != stem && std::find(keys.begin(), keys.end(), stem) != keys.end();
-  };
-  if (is_drive_name(key)) {
-    const auto drive = parse_drive(key, value);
-    if (drive && drive->is_cdrom()) {
-      if (!create) require_privilege(call, path, "VM.Config.CDROM");
-      if (ends_with(drive->file, ":cloudinit")) require_privilege(call, path, "VM.Config.Cloudinit");
-      return;
-    }
-    // Fact: creating a guest with disks needs no VM.Config.Disk, only space on the storages.
-    if (!create) require_privilege(call, path, "VM.Config.Disk");
-    return;
-  }
-  if (stem_in({"usb", "hostpci"})) {
-    const Section device = parse_properties(value, "host");
-    if (const auto mapping = device.find("mapping"); mapping != device.end() || value.empty()) {
-      require_privilege(call, path, "VM.Config.HWType");
-      if (mapping != device.end())
-        require_privilege(call, "/mapping/" + std::string(stem == "usb" ? "usb/" : "pci/") + mapping->second,
-                          "Mapping.Use");
-      return;
-    }
-    if (stem == "usb" && lower_case(config_value(device, "host")) == "spice")
-      return require_privilege(call, path, "VM.Config.HWType");
-    fail("only root can set '" + key + "' config for " + (stem == "usb" ? "real devices" : "non-mapped devices"));
-  }
-  if (stem_in({"serial"})) {
-    if (value.empty() || value == "socket") return require_privilege(call, path, "VM.Config.HWType");
-    fail("only root can set '" + key + "' config for real devices");
-  }
-  if (key == "vmgenid") {
-    if (value.empty() || value == "0" || value == "1") return require_privilege(call, path, "VM.Config.Options");
-    fail("only root can set 'vmgenid' config");
-  }
-  if (in({"cores", "cpu", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus"}) || stem_in({"numa"})) {
-    require_privilege(call, path, "VM.Config.CPU");
-  } else if (in({"memory", "balloon", "shares", "allow-ksm"})) {
-    require_privilege(call, path, "VM.Config.Memory");
-  } else if (in({"acpi", "hotplug", "kvm", "machine", "scsihw", "smbios1", "tablet", "vga", "watchdog", "audio0",
-                 "rng0"})) {
-    require_privilege(call, path, "VM.Config.HWType");
-  } else if (stem_in({"net"})) {
-    require_privilege(call, path, "VM.Config.Network");
-  } else if (in({"cicustom", "cipassword", "citype", "ciuser", "ciupgrade", "nameserver", "searchdomain", "sshkeys"}) ||
-             stem_in({"ipconfig"})) {
-    require_privilege(call, path, "VM.Config.Cloudinit|VM.Config.Network");
-  } else if (in({"boot", "bootdisk", "vmstatestorage"}) || stem_in({"unused", "virtiofs"})) {
-    require_privilege(call, path, "VM.Config.Disk");
-  } else if (key == "freeze") {
-    require_privilege(call, path, "VM.PowerMgmt");
-  } else if (key == "startup") {
-    require_privilege(call, path, "VM.Config.Options");
-    require_privilege(call, "/", "Sys.Modify");
-  } else if (in({"agent", "autostart", "bios", "description", "keyboard", "localtime", "migrate_downtime",
-                 "migrate_speed", "name", "onboot", "ostype", "protection", "reboot", "startdate", "tdf", "template",
-                 "tags"})) {
-    require_privilege(call, path, "VM.Config.Options");
-  } else {
-    fail("only root can set '" + key + "' config");
-  }
-}
-
 std::optional<NewDisk> parse_new_disk(std::string_view file) {
   static const std::regex kNewDisk(R"(^(([^/:\s]+):)?(\d+(\.\d+)?)$)");
   std::cmatch match;
@@ -157,22 +87,17 @@ void check_drive_access(Call& call, int vmid, const std::string& slot, const std
       if (!from) fail("unable to parse volume ID '" + source + "'");
       const VolumeName name = parse_volume_name(call.world.storage(from->storage), from->name);
       if (name.content != "images" && name.content != "import")
-        fail_param(slot, "'import-from' volume '" + source + "' has wrong type '" + name.content +
-                             "' - needs to be 'images' or 'import'");
-      if (name.content == "images" && name.vmid != 0) {
-        if (const Vm* owner = call.world.find_vm(name.vmid); owner != nullptr) {
-          require_privilege(call, "/vms/" + std::to_string(name.vmid), "VM.Clone");
-          if (owner->node != call.node)
-            fail_param(slot,
-                       "VM " + std::to_string(name.vmid) + " owning '" + source + "' is on node '" + owner->node + "'");
-          return;
-        }
-      }
+        fail_param(slot, source + " has wrong type '" + name.content + "' - needs to be 'images' or 'import'");
+      // Fact: the name decides who owns the source, whether that guest exists or not.
+      if (name.vmid != 0) return require_privilege(call, "/vms/" + std::to_string(name.vmid), "VM.Clone");
       check_volume_read(call, vmid, source);
     }
     return;
   }
   check_volume_read(call, vmid, drive->file);
+  if (!id) return;
+  const VolumeName name = parse_volume_name(call.world.storage(id->storage), id->name);
+  if (name.content != "images" && name.content != "iso") fail_param(slot, "content type needs to be 'images' or 'iso'");
 }
 
 std::string checked_drive(World& world, int vmid, const std::string& slot, const std::string& value) {
@@ -183,16 +108,23 @@ std::string checked_drive(World& world, int vmid, const std::string& slot, const
     if (!fresh || fresh->gib != 0)
       fail_param(slot, "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>");
     if (slot == "efidisk0" && (drive->get("efitype").empty() || drive->get("pre-enrolled-keys").empty()))
-      fail_param(slot, "import-from requires efitype and pre-enrolled-keys to be set as well");
+      fail_param(slot, "need to specify '" +
+                           std::string(drive->get("efitype").empty() ? "efitype" : "pre-enrolled-keys") +
+                           "' when using 'import-from'");
     if (slot == "tpmstate0" && drive->get("version").empty())
-      fail_param(slot, "import-from requires version to be set as well");
+      fail_param(slot, "need to specify 'version' when using 'import-from'");
   }
+  if (const auto id = parse_volume_id(drive->file); id && id->name != "cloudinit" && !parse_new_disk(drive->file))
+    if (parse_volume_name(world.storage(id->storage), id->name).content == "iso" && drive->get("media") != "cdrom")
+      fail_param(slot, "explicit 'media=cdrom' is required for iso images");
   check_replicatable(world, vmid, *drive);
   return print_drive(*drive);
 }
 
 void check_replicatable(World& world, int vmid, const Drive& drive) {
   if (!world.replicated(vmid) || drive.is_cdrom() || drive.get("replicate") == "0") return;
+  if (!parse_volume_id(drive.file) && !parse_new_disk(drive.file))
+    fail("cannot add non-managed/pass-through volume to a replicated VM");
   std::string storage;
   if (const auto fresh = parse_new_disk(drive.file))
     storage = fresh->storage;
@@ -247,16 +179,26 @@ void allocate_disk(const std::shared_ptr<Work>& work, const DiskRequest& request
   if (const std::string source = drive.get("import-from"); !source.empty()) {
     work->then("import", [work, request, drive, what, source, allocated, done]() mutable {
       World& w = work->world();
+      const std::string prefix = "cannot import from '" + source + "' - ";
       const FoundVolume from = require_volume(w, source, request.node);
+      if (from.name.vmid != 0)
+        if (const Vm* owner = w.find_vm(from.name.vmid); owner != nullptr && owner->node != request.node)
+          fail(prefix + "owner VM " + std::to_string(owner->vmid) + " not on local node");
       const StorageDef& target = require_enabled(w, what.storage, request.node);
       const std::string slot = slot_of_volume(w, source);
       work->log("create full clone of drive " + (slot.empty() ? "" : slot + " ") + "(" + source + ")");
       what.format = target_format(target, what.format, from.volume->format, log_of(work));
       what.size = bus_of(drive.slot) == "tpmstate" ? 4 << 20 : from.volume->size;
-      const std::string volid = allocate_volume(w, request.node, what, log_of(work));
+      std::string volid;
+      try {
+        volid = allocate_volume(w, request.node, what, log_of(work));
+      } catch (const ApiError& error) {
+        fail(prefix + error.message);
+      }
       allocated->push_back(volid);
       work->log("allocated target volume '" + volid + "'");
       Copy copy;
+      copy.error_prefix = prefix;
       copy.from = source;
       copy.to = volid;
       copy.from_node = copy.to_node = request.node;
@@ -351,9 +293,9 @@ void add_disk_steps(const std::shared_ptr<Work>& work, DiskRequest request, Volu
     }
     const FoundVolume found = require_volume(world, drive.file, request.node);
     if (const std::string format = drive.get("format"); !format.empty() && format != found.volume->format)
-      fail("volume '" + drive.file + "' has format '" + found.volume->format + "', not '" + format + "'");
+      fail("drive '" + request.slot + "' - volume '" + drive.file + "' - 'format=" + format +
+           "' option different from storage format '" + found.volume->format + "'");
     drive.options["size"] = print_size(found.volume->size);
-    if (found.name.content == "iso" && !drive.is_cdrom()) fail("volume '" + drive.file + "' is no disk image");
     done(print_drive(drive));
   });
 }
@@ -371,7 +313,12 @@ void add_copy_step(const std::shared_ptr<Work>& work, const Copy& copy, double g
   const bool opaque = from.backing->kind == "lvm-vg";
   const auto data = static_cast<double>(opaque ? size : std::min(from.volume->used, size));
   const double work_bytes = data + (static_cast<double>(size) - data) / 10;
-  const VirtualSpan span{static_cast<std::int64_t>(work_bytes / rate * 1000) + 500};
+  // A thin target that is too small is noticed when it is full.
+  const bool thin = to.backing->kind != "lvm-vg" && to.volume->refreservation == 0;
+  const double wanted = from.volume->fingerprint == 0 ? 0 : static_cast<double>(std::min(from.volume->used, size));
+  const auto room = static_cast<double>(space_of(world, *to.backing).available + to.volume->used);
+  const double until_full = thin && wanted > room ? room / wanted : 1;
+  const VirtualSpan span{static_cast<std::int64_t>(work_bytes * until_full / rate * 1000) + 500};
   const VirtualTime begun = world.now();
   const auto effect = [work, copy] {
     World& w = work->world();

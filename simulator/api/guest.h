@@ -24,10 +24,20 @@ inline constexpr VirtualSpan kFlockPatience = std::chrono::seconds(10);
 [[nodiscard]] bool root_only_flag(const Call& call, std::string_view name);
 [[nodiscard]] Logger log_of(const std::shared_ptr<Work>& work);
 
-/// Fact (check_vm_modify_config_perm and the checks beside it): rights on single options. `value` is empty for
-/// deletions.
+/// What else decides about an option's rights.
+struct OptionRights {
+  bool creates = false;     // the guest is being created
+  std::string before = {};  // the value until now; empty: none
+  std::string pool = {};    // the pool the new guest is made in
+};
+/// Fact (check_vm_modify_config_perm and the checks beside it): rights on single options, on what is set and on what
+/// it replaces. `value` is empty for deletions.
 void check_option_rights(Call& call, int vmid, const std::string& key, const std::string& value,
-                         bool pool_only = false);
+                         const OptionRights& context);
+/// Fact (check_mapping_access and its like): what a clone takes over from its source and may not be taken over freely.
+void check_cloned_rights(Call& call, const Section& values);
+/// Fact: a custom CPU model must exist, and using a new one needs Mapping.Use on it.
+void check_cpu_model(Call& call, const std::string& value, const std::string& before);
 /// Rights on the volumes drives name, and whether their storages exist and take images.
 void check_drive_access(Call& call, int vmid, const std::string& slot, const std::string& value,
                         const std::string& default_storage);

@@ -141,6 +141,8 @@ std::shared_ptr<Clone> read_clone(Call& call) {
   if (!clone->storage.empty()) {
     require_privilege(call, "/storage/" + clone->storage, "Datastore.AllocateSpace");
     const StorageDef& storage = require_enabled(world, clone->storage, call.node);
+    if (!has_content(storage, "images"))
+      fail_param("storage", "storage '" + clone->storage + "' does not support vm images");
     if (clone->target_node != call.node) {
       (void)require_enabled(world, clone->storage, clone->target_node);
       if (!shared_storage(storage)) fail("can't clone to non-shared storage '" + clone->storage + "'");
@@ -152,6 +154,7 @@ std::shared_ptr<Clone> read_clone(Call& call) {
   if (!clone->full && !clone->storage.empty()) fail("parameter 'storage' not allowed for linked clones");
   if (!clone->full && !clone->format.empty()) fail("parameter 'format' not allowed for linked clones");
   const Section& values = source_values(world, *clone);
+  check_cloned_rights(call, values);
   bool shared = true;
   for (const Drive& drive : drives_of(values)) {
     if (!drive.has_volume()) continue;
@@ -205,9 +208,15 @@ json clone_vm(Call& call) {
     raw->log("creating a clone of VM " + std::to_string(clone->source) + " with ID " + target_id);
     require_unlocked(raw->world().vm_on(clone->node, clone->source));
   });
-  for (const Drive& drive : clone->drives)
-    work->takes("drive-" + drive.slot, 200ms,
-                [raw, clone, drive, allocated] { clone_drive(raw->shared_from_this(), clone, drive, allocated); });
+  for (const Drive& drive : clone->drives) {
+    // Fact: every volume is allocated under the lock of its storage; the copy itself is not.
+    const std::string storage = clone->storage.empty() ? parse_volume_id(drive.file)->storage : clone->storage;
+    work->lock_storage(storage);
+    work->takes("drive-" + drive.slot, 200ms, [raw, clone, drive, allocated, storage] {
+      raw->unlock_storage(storage);
+      clone_drive(raw->shared_from_this(), clone, drive, allocated);
+    });
+  }
   work->then("finish", [raw, clone, allocated] {
     World& w = raw->world();
     Vm* vm = w.find_vm(clone->target);

@@ -190,14 +190,17 @@ std::shared_ptr<Update> read_update(Call& call) {
     if (key == "cipassword" && !starts_with(value, "$")) value = "$5$" + world.random_hex(8) + "$" + digest_of(value);
     if (key == "cpuunits") value = std::to_string(std::min<std::int64_t>(std::stoll(value), 10000));
   }
-  for (const std::string& key : update->remove) check_option_rights(call, update->vmid, key, "");
+  const Vm& vm = call_vm(call);
+  const auto before = [&](const std::string& key) {
+    return config_value(vm.config.values, key, config_value(vm.config.pending, key));
+  };
+  for (const std::string& key : update->remove)
+    check_option_rights(call, update->vmid, key, "", {.before = before(key)});
   for (const auto& [key, value] : update->set) {
     // Fact: for drives the storage is asked about first, the guest later.
     if (is_drive_name(key)) check_drive_access(call, update->vmid, key, value, "");
-    check_option_rights(call, update->vmid, key, value);
-    if (bus_of(key) == "net" && key != "net")
-      if (const auto net = parse_net(value); net && net->contains("bridge"))
-        require_privilege(call, "/sdn/zones/localnetwork/" + config_value(*net, "bridge"), "SDN.Use");
+    check_option_rights(call, update->vmid, key, value, {.before = config_value(vm.config.values, key)});
+    if (key == "cpu") check_cpu_model(call, value, config_value(vm.config.values, key));
   }
   return update;
 }
@@ -277,6 +280,14 @@ void store_pending(Vm& vm, Update& update, const std::string& key, const std::st
   write_config(vm);
 }
 
+/// Fact: the version of an existing TPM state is fixed; v1.2 when it is not written.
+void check_tpm_version(const Vm& vm, const std::string& value) {
+  const auto old = parse_drive("tpmstate0", config_value(vm.config.values, "tpmstate0"));
+  const auto now = parse_drive("tpmstate0", value);
+  if (old && now && old->file == now->file && old->get("version", "v1.2") != now->get("version", "v1.2"))
+    fail("cannot change TPM state version after creation");
+}
+
 void set_drive(const std::shared_ptr<Work>& work, const std::shared_ptr<Update>& update, const std::string& key,
                const std::string& value) {
   World& world = work->world();
@@ -353,11 +364,18 @@ std::shared_ptr<Work> update_work(World& world, const std::shared_ptr<Update>& u
       else if (vm.config.pending.contains(key))
         update->remove.push_back(key);
     }
-    for (const std::string& key : update->remove)
+    for (const std::string& key : update->remove) {
+      std::string storage;
+      if (is_unused_name(key))
+        if (const auto id = parse_volume_id(config_value(vm.config.values, key))) storage = id->storage;
+      // Fact: freeing a volume takes the lock of its storage.
+      if (!storage.empty()) raw->lock_storage(storage);
       raw->then("delete-" + key, [raw, update, key] {
         World& inner = raw->world();
         delete_option(inner, inner.vm_on(update->node, update->vmid), *update, key);
       });
+      if (!storage.empty()) raw->then("unlock", [raw, storage] { raw->unlock_storage(storage); });
+    }
     // Fact: the order of a Perl hash; two allocations in one request get unpredictable numbers.
     std::vector<std::pair<std::string, std::string>> changes(update->set.begin(), update->set.end());
     for (std::size_t i = changes.size(); i > 1; --i) std::swap(changes[i - 1], changes[w.random() % i]);
@@ -379,6 +397,7 @@ std::shared_ptr<Work> update_work(World& world, const std::shared_ptr<Update>& u
           guest.config.pending_delete.erase(name);
           return write_config(guest);
         }
+        if (name == "tpmstate0") check_tpm_version(guest, text);
         if (is_drive_name(name)) return set_drive(raw->shared_from_this(), update, name, text);
         store_pending(guest, *update, name, text);
       });

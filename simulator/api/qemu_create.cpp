@@ -55,12 +55,8 @@ void add_defaults(World& world, const std::string& node, Section& values) {
   const std::string version = world.nodes.at(node).qemu_version;
   if (!values.contains("vmgenid")) values["vmgenid"] = world.random_uuid();
   if (config_value(values, "vmgenid") == "1") values["vmgenid"] = world.random_uuid();
-  Section smbios = parse_properties(config_value(values, "smbios1"), "uuid");
-  if (!smbios.contains("uuid")) {
-    std::string text = "uuid=" + world.random_uuid();
-    for (const auto& [key, value] : smbios) text += "," + key + "=" + value;
-    values["smbios1"] = text;
-  }
+  // Fact: only an absent smbios1 is made up; one without uuid stays without.
+  if (!values.contains("smbios1")) values["smbios1"] = "uuid=" + world.random_uuid();
   values["meta"] = "creation-qemu=" + version + ",ctime=" + std::to_string(world.now_seconds());
   const std::string machine = config_value(values, "machine", "pc");
   // Fact: Windows guests are pinned to the present machine version.
@@ -93,22 +89,24 @@ std::shared_ptr<Create> read_create(Call& call) {
   if (const auto keys = set.find("sshkeys"); keys != set.end() && !valid_ssh_keys(keys->second))
     fail("SSH public key validation error");
   world.require_quorum();
-  if (create->start) require_privilege(call, "/vms/" + std::to_string(create->vmid), "VM.PowerMgmt");
+  if (!create->storage.empty()) require_privilege(call, "/storage/" + create->storage, "Datastore.AllocateSpace");
+  // Fact: the start is asked about here because its own check does not run.
+  if (create->start && (create->pool.empty() || !has_privilege(call, "/pool/" + create->pool, "VM.PowerMgmt")))
+    require_privilege(call, "/vms/" + std::to_string(create->vmid), "VM.PowerMgmt");
   if (create->ha) require_privilege(call, "/", "Sys.Console");
   if (const auto cdrom = set.find("cdrom"); cdrom != set.end()) {
     set["ide2"] = cdrom->second;
     set.erase("cdrom");
   }
   for (auto& [key, value] : set) {
-    check_option_rights(call, create->vmid, key, value, true);
+    check_option_rights(call, create->vmid, key, value, {.creates = true, .pool = create->pool});
+    if (key == "cpu") check_cpu_model(call, value, "");
     if (is_drive_name(key)) {
       check_drive_access(call, create->vmid, key, value, create->storage);
       value = checked_drive(world, create->vmid, key, value);
     }
     if (bus_of(key) == "net" && key != "net")
       if (auto net = parse_net(value)) {
-        if (net->contains("bridge"))
-          require_privilege(call, "/sdn/zones/localnetwork/" + config_value(*net, "bridge"), "SDN.Use");
         if (!net->contains("macaddr")) (*net)["macaddr"] = world.random_mac();
         value = print_net(*net);
       }

@@ -221,21 +221,17 @@ struct Reassign {
   std::string node = {}, disk = {}, target_disk = {}, digest = {}, target_digest = {};
 };
 
-std::string free_unused(const Vm& vm) {
-  for (int i = 0; i < 256; ++i)
-    if (const std::string key = "unused" + std::to_string(i); !vm.config.values.contains(key)) return key;
-  fail("No unused slot available");
-}
-
 void check_reassign(World& world, Reassign& move) {
   Vm& source = world.vm_on(move.node, move.source);
   Vm* target = world.find_vm(move.target);
   const std::string target_id = std::to_string(move.target);
   if (target == nullptr) fail("could not find target VM " + target_id);
   if (target->node != move.node)
-    fail("Both VMs need to be on the same node (" + move.node + ") but target VM is on " + target->node + ".");
+    fail("Both VMs need to be on the same node (" + move.node + " != " + target->node + ")");
+  require_unlocked(source);
+  require_unlocked(*target);
   if (config_value(source.config.values, "template") == "1" || config_value(target->config.values, "template") == "1")
-    fail("Moving a disk from/to a template is not supported");
+    fail("Can't move disks from or to template VMs");
   if (!move.digest.empty() && move.digest != config_digest(source))
     fail("VM " + std::to_string(move.source) + ": " + kModified);
   if (!move.target_digest.empty() && move.target_digest != config_digest(*target))
@@ -243,7 +239,7 @@ void check_reassign(World& world, Reassign& move) {
   const auto value = source.config.values.find(move.disk);
   if (value == source.config.values.end())
     fail("Disk '" + move.disk + "' for VM '" + std::to_string(move.source) + "' does not exist");
-  if (move.target_disk.empty()) move.target_disk = is_unused_name(move.disk) ? free_unused(*target) : move.disk;
+  if (move.target_disk.empty()) move.target_disk = move.disk;
   if (target->config.values.contains(move.target_disk))
     fail("Target disk key '" + move.target_disk + "' is already in use for VM '" + target_id + "'");
   const auto drive = parse_drive(move.disk, value->second);
@@ -254,14 +250,15 @@ void check_reassign(World& world, Reassign& move) {
     fail("Can't move disk used by a snapshot to another VM");
   const auto id = parse_volume_id(drive->file);
   if (!volume_has_feature(world, "rename", drive->file, move.node))
-    fail("Storage '" + id->storage + "' does not support moving of this disk to another VM");
+    fail("Storage does not support moving of this disk to another VM");
   if (source.running && !is_unused_name(move.disk))
     fail("Cannot move disk to another VM while the source VM is running - detach first");
   // The options must exist on the new bus.
   if (!is_unused_name(move.target_disk) && !is_unused_name(move.disk) && !parse_drive(move.target_disk, value->second))
-    fail("Unable to parse drive options for '" + move.target_disk + "'");
-  require_unlocked(source);
-  require_unlocked(*target);
+    fail("failed to parse source disk for target disk format - unable to parse drive options");
+  if (const StorageDef* storage = world.find_storage(id->storage);
+      world.replicated(move.target) && (storage == nullptr || storage->type != "zfspool"))
+    fail("Cannot move disk to a replicated VM. Storage does not support replication!");
 }
 
 json reassign(Call& call) {
@@ -277,7 +274,10 @@ json reassign(Call& call) {
   const std::string target_id = std::to_string(move->target);
   require_privilege(call, "/vms/" + source_id, "VM.Config.Disk");
   require_privilege(call, "/vms/" + target_id, "VM.Config.Disk");
+  if (move->source == move->target) fail_param("target-vmid", "must be different than source VMID to reassign disk");
   check_reassign(call.world, *move);
+  if (const auto drive = parse_drive(move->disk, config_value(call_vm(call).config.values, move->disk)))
+    require_privilege(call, "/storage/" + parse_volume_id(drive->file)->storage, "Datastore.AllocateSpace");
   auto work = std::make_shared<Work>(call.world);
   Work* raw = work.get();
   work->lock(vm_lock_file(move->source), kFlockPatience);

@@ -346,7 +346,8 @@ json migrate(Call& call) {
       const auto colon = pair.find(':');
       const std::string id = colon == std::string::npos ? pair : pair.substr(colon + 1);
       require_privilege(call, "/storage/" + id, "Datastore.AllocateSpace");
-      (void)require_enabled(world, id, options.target);
+      if (!has_content(require_enabled(world, id, options.target), "images"))
+        fail("storage '" + id + "' does not support vm images");
     }
   }
   require_unlocked(vm);
@@ -357,15 +358,19 @@ json migrate(Call& call) {
         return entry.second.vmid == vm.vmid && config_value(entry.second.values, "target") == options.target;
       });
       if (!known)
-        fail("Cannot live migrate replicated VM to node '" + options.target +
+        fail("Cannot live-migrate replicated VM to node '" + options.target +
              "' - not a replication target. Use 'force' to override.");
     }
-  } else if (options.target_storage.empty()) {
+  }
+  if (options.target_storage.empty() || options.target_storage == "1") {
     for (const Drive& drive : drives_of(vm.config.values)) {
       if (!drive.has_volume()) continue;
-      const StorageDef& storage = world.storage(parse_volume_id(drive.file)->storage);
-      if (!on_node(storage, options.target))
-        fail("storage '" + storage.id + "' is not available on node '" + options.target + "'");
+      const auto id = parse_volume_id(drive.file);
+      (void)require_enabled(world, id->storage, call.node);
+      const StorageDef& storage = require_enabled(world, id->storage, options.target);
+      const std::string content = parse_volume_name(storage, id->name).content;
+      if (!has_content(storage, content))
+        fail(drive.file + ": content type '" + content + "' is not available on storage '" + id->storage + "'");
     }
   }
   const std::string id = std::to_string(vm.vmid);

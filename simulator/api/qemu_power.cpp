@@ -22,6 +22,17 @@ using nlohmann::json;
 void check_startable(World& world, Work& work, const Vm& vm) {
   const Section& values = vm.config.values;
   const double version = machine_version(start_machine(world, vm));
+  const std::string& qemu = world.nodes.at(vm.node).qemu_version;
+  if (version > machine_version("-" + qemu))
+    fail("Installed QEMU version '" + qemu + "' is too old to run machine type '" + start_machine(world, vm) +
+         "', please upgrade node '" + vm.node + "'");
+  if (hotplug_enabled(values, "memory")) {
+    if (config_value(values, "numa") != "1") fail("NUMA needs to be enabled for memory hotplug");
+    if (memory_mib(values) < 1024) fail("minimum memory must be 1024MB");
+  }
+  const std::int64_t cpus = config_number(values, "cores", 1) * config_number(values, "sockets", 1);
+  if (const int most = world.nodes.at(vm.node).cpus; cpus > most)
+    fail("MAX " + std::to_string(most) + " vcpus allowed per VM on this node");
   for (const Drive& drive : drives_of(values)) {
     if (drive.is_cdrom() || !drive.has_volume()) continue;
     const std::string cache = drive.get("cache", "none");

@@ -168,7 +168,8 @@ json update_storage(Call& call) {
       for (const auto& [name, node] : world.nodes)
         if (const Backing* backing = backing_of(world, storage, name))
           for (const auto& [key, volume] : backing->volumes)
-            if (volume.format == "qcow2") fail("cannot disable 'snapshot-as-volume-chain' while a qcow2 image exists");
+            if (volume.format == "qcow2")
+              fail(id + " - cannot disable 'snapshot-as-volume-chain' while a qcow2 image exists");
     storage = changed;
     // What became reachable by a change of `nodes` is found; nothing is activated or checked.
     for (const auto& [name, node] : world.nodes)
@@ -187,7 +188,7 @@ json delete_storage(Call& call) {
     (void)world.storage(id);
     for (const StorageDef& other : world.storages)
       if (starts_with(config_value(other.values, "base"), id + ":"))
-        fail("can't remove storage - storage is used as base storage by other storages");
+        fail("can't remove storage - storage is used as base of another storage");
     std::erase_if(world.storages, [&](const StorageDef& one) { return one.id == id; });
     forget_storage(world, id);
   });

@@ -213,12 +213,22 @@ json allocate(Call& call) {
   const std::string size = call.params.at("size");
   const bool unit = size.back() == 'M' || size.back() == 'G';
   what.size = unit ? parse_size(size) : std::stoll(size) * 1024;
-  // Fact: without `format` the ending of the name decides.
-  if (what.format.empty())
-    for (const char* format : {"raw", "qcow2", "subvol", "vmdk"})
-      if (ends_with(what.name, std::string(".") + format)) what.format = format;
+  // Fact: the ending of the name decides; another format beside it is refused.
+  for (const std::string format : {"raw", "qcow2", "vmdk"}) {
+    if (!ends_with(what.name, "." + format)) continue;
+    if (!what.format.empty() && what.format != format)
+      fail_param("format", "different storage formats (" + what.format + " != " + format + ")");
+    what.format = format;
+  }
   if (what.format.empty()) what.format = "raw";
-  return allocate_volume(call.world, call.node, what, [](const std::string&) {});
+  auto work = std::make_shared<Work>(call.world);
+  auto volid = std::make_shared<std::string>();
+  work->lock_storage(what.storage);
+  work->takes("allocate", 300ms, [raw = work.get(), what, volid, node = call.node] {
+    *volid = allocate_volume(raw->world(), node, what, [](const std::string&) {});
+  });
+  call.world.run_synchronously(work);
+  return *volid;
 }
 
 json remove(Call& call) {

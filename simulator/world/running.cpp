@@ -85,7 +85,8 @@ void update_disk(World& world, Vm& vm, const std::string& slot, const std::strin
       vm.running->effective[slot] = value;
       vm.running->open.erase(slot);
       if (const auto found = find_volume(world, drive->file, vm.node)) vm.running->open[slot] = found->ref();
-      if (old->is_cloudinit() && old->file != drive->file) register_unused(world, vm, *old);
+      // Fact: only taking the medium out frees a cloud-init volume; another medium leaves it behind.
+      if (old->is_cloudinit() && drive->file == "none") register_unused(world, vm, *old);
       return;
     }
     if (drive->file == old->file) {
@@ -111,6 +112,7 @@ void update_net(Vm& vm, const std::string& key, const std::string& value) {
     bool replug = false;
     for (const char* part : {"model", "macaddr", "queues", "mtu"})
       replug = replug || config_value(*now, part) != config_value(*old, part);
+    replug = replug || !now->contains("bridge") || !old->contains("bridge");
     if (!replug) {
       vm.running->effective[key] = value;
       return;
@@ -182,6 +184,8 @@ void plug_value(World& world, Vm& vm, const std::string& key, std::string& value
     if (!hotplug_enabled(current, "memory")) throw Skip{};
     if (config_value(current, "numa") != "1") fail("NUMA needs to be enabled for memory hotplug");
     Section wanted = {{"memory", value}};
+    if (memory_mib(wanted) == memory_mib(current)) return;
+    if (memory_mib(wanted) < 1024) fail("memory can't be lower than 1024 MB");
     value = std::to_string(hotplugged_memory(memory_mib(current), memory_mib(wanted)));
   } else if (key == "agent") {
     return update_agent(vm, value);

@@ -148,6 +148,21 @@ std::string formatting_line(const StorageDef& storage, const Volume& volume) {
        "': dataset does not exist");
 }
 
+/// Fact: LVM says when the thin volumes promise more than their pool has; it makes the volume all the same.
+void warn_overcommit(const Backing& backing, std::int64_t more, const Logger& log) {
+  std::int64_t promised = more;
+  for (const auto& [name, other] : backing.volumes) promised += other.size;
+  if (promised <= backing.capacity) return;
+  const auto gib = [](std::int64_t bytes) {
+    return fixed_2(static_cast<double>(bytes) / (1024.0 * 1024 * 1024)) + " GiB";
+  };
+  log("  WARNING: You have not turned on protection against thin pools running out of space.");
+  log("  WARNING: Set activation/thin_pool_autoextend_threshold below 100 to trigger automatic extension of thin pools "
+      "before they get full.");
+  log("  WARNING: Sum of all thin volume sizes (" + gib(promised) + ") exceeds the size of thin pool " + backing.path +
+      " (" + gib(backing.capacity) + ").");
+}
+
 void place(World& world, StorageDef& storage, Backing& backing, Volume& volume, const Logger& log) {
   const Space space = space_of(world, backing);
   if (backing.kind == "zfs") {
@@ -181,7 +196,11 @@ void place(World& world, StorageDef& storage, Backing& backing, Volume& volume, 
     if (backing.volumes.contains(volume.name))
       fail("lvcreate '" + vg + "/" + volume.name + "' error:   Logical Volume \"" + volume.name +
            "\" already exists in volume group \"" + vg + "\"");
+    if (space.available == 0)
+      fail("lvcreate '" + vg + "/" + volume.name +
+           "' error:   Cannot create new thin volume, free space in thin pool " + backing.path + " reached threshold.");
     volume.size = round_up(volume.size, kExtent);
+    warn_overcommit(backing, volume.size, log);
     log("  Logical volume \"" + volume.name + "\" created.");
     log("  Logical volume " + vg + "/" + volume.name + " changed.");
   } else if (is_file_based(storage.type)) {
@@ -615,7 +634,8 @@ void copy_content(World& world, const FoundVolume& from, const FoundVolume& to) 
   if (to.backing->kind == "lvm-vg") return;
   const std::int64_t data = from.volume->fingerprint == 0 ? 0 : std::min(from.volume->used, target.size);
   const std::int64_t more = data - target.used;
-  if (target.refreservation == 0 && more > space_of(world, *to.backing).available) fail("No space left on device");
+  if (target.refreservation == 0 && more > space_of(world, *to.backing).available)
+    fail(to.backing->kind == "lvm-thin" ? "Input/output error" : "No space left on device");
   target.used = std::max(target.used, data);
 }
 
