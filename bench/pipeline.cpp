@@ -20,12 +20,7 @@ double peak_megabytes() {
 
 std::size_t size_of(const benchmark::State& state) { return static_cast<std::size_t>(state.range(0)); }
 
-void close(benchmark::State& state) {
-  state.counters["peak_rss_MB"] = peak_megabytes();
-  state.counters["us_per_vm"] =
-      benchmark::Counter(static_cast<double>(state.range(0)) * 1e-6,
-                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
-}
+void close(benchmark::State& state) { state.counters["peak_rss_MB"] = peak_megabytes(); }
 
 void parse(benchmark::State& state) {
   const std::string text = fleet_text(size_of(state));
