@@ -9,7 +9,8 @@ namespace pvr {
 
 enum class AddressKind : std::uint8_t { kCluster, kStorage, kPool, kVm, kHa, kReplication };
 
-/// The stable name of one managed thing, as the user types it: "vm/ai-01", "vm/ai-01/models" (disk by name), "storage/SSD-r10", "ha/dns-01".
+/// The stable name of one managed thing, as the user types it: "vm/ai-01", "vm/ai-01/models" (disk by name),
+/// "storage/SSD-r10", "ha/dns-01".
 struct ResourceAddress {
   AddressKind kind = AddressKind::kVm;
   std::string name = {};

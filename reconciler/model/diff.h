@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "reconciler/model/address.h"
+#include "reconciler/model/live_state.h"
 #include "reconciler/model/option_value.h"
 #include "reconciler/model/resolved_fleet.h"
-#include "reconciler/model/live_state.h"
 #include "reconciler/model/settings.h"
 
 namespace pvr {
@@ -18,7 +18,8 @@ namespace pvr {
 enum class SettingState : std::uint8_t {
   kInSync,
   kDiffers,          // configured value is another one: must be written
-  kWaitsForRestart,  // configured is right, the running guest still has the old value: written already, never sent twice
+  kWaitsForRestart,  // configured is right, the running guest still has the old value: written already, never sent
+                     // twice
   kFindingOnly,      // differs, but rules say to report and not to change
   kCannotTell        // not observable in this set-up; `note` says what would be needed
 };
@@ -27,8 +28,8 @@ enum class SettingState : std::uint8_t {
 struct SettingChange {
   std::string key = {};
   SettingState state = SettingState::kInSync;
-  OptionValue running = {};      // what the running guest has (equals configured when it is stopped)
-  OptionValue configured = {};   // config + pending
+  OptionValue running = {};     // what the running guest has (equals configured when it is stopped)
+  OptionValue configured = {};  // config + pending
   Resolved desired = {};
   TakesEffect effect = TakesEffect::kAtRestart;  // for this guest in its present state (hotplug classes looked up)
   std::string note = {};
@@ -51,16 +52,16 @@ struct DiskDiff {
   std::optional<DriveSlot> live_slot = {};
   std::optional<VolumeId> volume = {};
   std::vector<std::string> candidates = {};
-  std::optional<std::string> move_to = {};       // target storage id, when the volume must move
+  std::optional<std::string> move_to = {};  // target storage id, when the volume must move
   std::string move_why = {};
   std::optional<std::string> format_to = {};
   std::optional<ByteSize> grow_to = {};
   std::optional<ByteSize> live_size = {};
   std::vector<SettingChange> settings = {};
-  std::string blocked = {};                      // why nothing can be done for this disk; empty: it can
-  std::string remedy = {};                       // what the user can do about it
-  bool absent = false;                           // must go (its volume is `volume`)
-  bool detached = false;                         // must be kept, but not attached
+  std::string blocked = {};  // why nothing can be done for this disk; empty: it can
+  std::string remedy = {};   // what the user can do about it
+  bool absent = false;       // must go (its volume is `volume`)
+  bool detached = false;     // must be kept, but not attached
 };
 
 enum class Presence : std::uint8_t { kMissing, kPresent, kMustGo, kUnreadable, kWrongIdentity };
@@ -71,7 +72,7 @@ struct VmDiff {
   std::string node = {};
   Presence presence = Presence::kPresent;
   PowerState power = PowerState::kUnknown;
-  std::optional<PowerState> power_to = {};        // declared state, where it differs
+  std::optional<PowerState> power_to = {};  // declared state, where it differs
   std::vector<SettingChange> options = {};
   std::vector<DiskDiff> disks = {};
   std::vector<std::string> foreign_pending = {};  // pending keys nobody declared: left alone, but they bite moves
@@ -83,7 +84,7 @@ struct StorageDiff {
   ResourceAddress address = {};
   bool missing = false;
   std::vector<SettingChange> properties = {};
-  std::vector<std::string> fixed = {};             // fixed properties that differ: explained, never "changed"
+  std::vector<std::string> fixed = {};  // fixed properties that differ: explained, never "changed"
 };
 
 struct HaDiff {
@@ -96,7 +97,7 @@ struct HaDiff {
 struct PoolDiff {
   ResourceAddress address = {};
   bool missing = false;
-  std::vector<Vmid> add = {};  // members to add
+  std::vector<Vmid> add = {};             // members to add
   std::vector<std::string> blocked = {};  // guests that are in another pool, one sentence each
 };
 

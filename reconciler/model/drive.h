@@ -31,7 +31,9 @@ struct DriveSlot {
 [[nodiscard]] std::optional<CacheMode> parse_cache(std::string_view text);
 [[nodiscard]] std::optional<AioMode> parse_aio(std::string_view text);
 /// O_DIRECT modes: none, directsync.
-[[nodiscard]] constexpr bool is_direct(CacheMode mode) { return mode == CacheMode::kNone || mode == CacheMode::kDirectsync; }
+[[nodiscard]] constexpr bool is_direct(CacheMode mode) {
+  return mode == CacheMode::kNone || mode == CacheMode::kDirectsync;
+}
 /// Modes that use the host's page cache: writeback, writethrough, unsafe.
 [[nodiscard]] constexpr bool uses_host_page_cache(CacheMode mode) { return !is_direct(mode); }
 

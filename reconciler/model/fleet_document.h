@@ -15,14 +15,15 @@
 
 namespace pvr {
 
-// What is written, with its places. The schema layer has checked syntax, types, units, names and references, and has lowered every
-// convenience of the language to catalogue keys: `hostpci: [{mapping: gpu0}]` is the option hostpci0, `memory: 128GiB` the option memory
-// with 131072, `nets.lan` the option of its slot, `cloud_init:` the ci keys.
+// What is written, with its places. The schema layer has checked syntax, types, units, names and references, and has
+// lowered every convenience of the language to catalogue keys: `hostpci: [{mapping: gpu0}]` is the option hostpci0,
+// `memory: 128GiB` the option memory with 131072, `nets.lan` the option of its slot, `cloud_init:` the ci keys.
 
 using WrittenSettings = FlatMap<Spanned<OptionValue>>;
 
-/// One disk, of a VM or of a role. `settings` holds catalogue keys of homes kDriveOption, kDiskPlace (slot size storage format), kZvolProperty
-/// (volblocksize provisioning compression sync logbias primarycache) and kFact (purpose disposable media).
+/// One disk, of a VM or of a role. `settings` holds catalogue keys of homes kDriveOption, kDiskPlace (slot size storage
+/// format), kZvolProperty (volblocksize provisioning compression sync logbias primarycache) and kFact (purpose
+/// disposable media).
 struct WrittenDisk {
   std::string name = {};
   SourceSpan span = {};
@@ -41,10 +42,10 @@ struct WrittenRole {
   std::optional<Spanned<GuestOs>> os = {};
   std::optional<Spanned<std::string>> lane = {};
   std::optional<Spanned<std::string>> clone = {};
-  WrittenSettings options = {};        // VM options
-  WrittenSettings disk_defaults = {};  // `disk:`: for every disk of the VM
-  std::vector<WrittenDisk> disks = {}; // by name: settings for the disk of that name; creates none by itself
-  std::string note = {};               // built-ins: what it is for
+  WrittenSettings options = {};         // VM options
+  WrittenSettings disk_defaults = {};   // `disk:`: for every disk of the VM
+  std::vector<WrittenDisk> disks = {};  // by name: settings for the disk of that name; creates none by itself
+  std::string note = {};                // built-ins: what it is for
 };
 
 enum class VmState : std::uint8_t { kPresent, kRunning, kStopped, kAbsent };
@@ -75,10 +76,10 @@ struct WrittenVm {
   std::optional<Spanned<std::string>> role = {};
   std::optional<Spanned<std::string>> node = {};
   std::optional<Spanned<std::string>> lane = {};
-  std::optional<Spanned<std::string>> clone = {};   // template to start from: VM name of the fleet, guest name, or vmid
+  std::optional<Spanned<std::string>> clone = {};  // template to start from: VM name of the fleet, guest name, or vmid
   bool linked_clone = false;
   std::optional<Spanned<std::string>> pool = {};
-  std::optional<Spanned<std::string>> uuid = {};     // smbios uuid the VM must have (identity)
+  std::optional<Spanned<std::string>> uuid = {};  // smbios uuid the VM must have (identity)
   Spanned<VmState> state = {};
   std::optional<WrittenHa> ha = {};
   std::vector<WrittenReplication> replication = {};
@@ -92,7 +93,7 @@ struct WrittenVm {
 struct WrittenClass {
   std::string name = {};
   SourceSpan span = {};
-  WrittenSettings settings = {};         // blocksize, sparse, …
+  WrittenSettings settings = {};                  // blocksize, sparse, …
   std::optional<Spanned<std::string>> id = {};    // storage id; default "<storage>-<class>"
   std::optional<Spanned<std::string>> pool = {};  // dataset; default "<pool>/<class>"
 };
@@ -103,8 +104,10 @@ struct WrittenStorage {
   Spanned<std::string> type = {};
   WrittenSettings properties = {};  // storage.cfg keys
   std::optional<Spanned<Media>> media = {};
-  std::optional<Spanned<StorageKind>> backing = {};  // dir: kZfsFile, kFile, kBtrfs as stated by `backing: zfs|ext4|xfs|btrfs`
-  std::optional<Spanned<std::string>> layout = {};   // "mirror", "raidz1", … with disks; only where it cannot be observed
+  std::optional<Spanned<StorageKind>> backing =
+      {};  // dir: kZfsFile, kFile, kBtrfs as stated by `backing: zfs|ext4|xfs|btrfs`
+  std::optional<Spanned<std::string>> layout =
+      {};  // "mirror", "raidz1", … with disks; only where it cannot be observed
   std::vector<WrittenClass> classes = {};
   bool reference_only = false;  // `manage: false`: facts for the policy, never written
 };
@@ -113,7 +116,7 @@ struct WrittenLane {
   std::string name = {};
   SourceSpan span = {};
   Mobility mobility = Mobility::kMobile;  // lane "shared" is mobile, lane "pinned" is pinned; own lanes state it
-  std::optional<Spanned<std::string>> storage = {};      // one for every node
+  std::optional<Spanned<std::string>> storage = {};  // one for every node
   FlatMap<Spanned<std::string>> per_node = {};
 };
 
@@ -142,7 +145,7 @@ struct FleetDocument {
   WrittenCluster cluster = {};
   std::vector<WrittenStorage> storages = {};  // every list sorted by name
   std::vector<WrittenLane> lanes = {};
-  std::vector<WrittenRole> roles = {};        // built-ins included
+  std::vector<WrittenRole> roles = {};  // built-ins included
   std::vector<WrittenPool> pools = {};
   std::vector<WrittenVm> vms = {};
 };

@@ -16,10 +16,11 @@
 
 namespace pvr {
 
-/// One VM option as PVE reports it: what the running guest was last known to have been started with or hotplugged to is `current`; what waits is
-/// `pending` (a text), or `pending_delete`. The configured value is pending where there is one, else current.
+/// One VM option as PVE reports it: what the running guest was last known to have been started with or hotplugged to is
+/// `current`; what waits is `pending` (a text), or `pending_delete`. The configured value is pending where there is
+/// one, else current.
 struct LiveOption {
-  std::string current = {};                  // PVE's text; empty with `has_current` off
+  std::string current = {};  // PVE's text; empty with `has_current` off
   bool has_current = true;
   std::optional<std::string> pending = {};
   bool pending_delete = false;
@@ -34,7 +35,7 @@ struct LiveOption {
 /// One drive slot of a live guest.
 struct LiveDrive {
   DriveSlot slot = {};
-  std::optional<Drive> current = {};         // absent: only pending
+  std::optional<Drive> current = {};  // absent: only pending
   std::optional<Drive> pending = {};
   bool pending_delete = false;
   [[nodiscard]] bool has_pending() const { return pending_delete || pending.has_value(); }
@@ -56,31 +57,32 @@ struct LiveVm {
   std::string node = {};
   PowerState power = PowerState::kUnknown;
   bool is_template = false;
-  bool is_container = false;            // holds the number, but is no VM
-  bool readable = true;                 // false: its node is offline or we lack VM.Audit; `problem` says which
+  bool is_container = false;  // holds the number, but is no VM
+  bool readable = true;       // false: its node is offline or we lack VM.Audit; `problem` says which
   std::string problem = {};
-  std::string digest = {};              // of the guest's file; guards every write
-  std::string lock = {};                // config lock: backup, clone, …; empty: none
+  std::string digest = {};  // of the guest's file; guards every write
+  std::string lock = {};    // config lock: backup, clone, …; empty: none
   std::string pool = {};
-  std::string uuid = {};                // smbios1 uuid
-  FlatMap<LiveOption> options = {};     // all keys but the drives
-  std::vector<LiveDrive> drives = {};   // sorted by slot, unusedN included, cdrom and cloud-init included
+  std::string uuid = {};               // smbios1 uuid
+  FlatMap<LiveOption> options = {};    // all keys but the drives
+  std::vector<LiveDrive> drives = {};  // sorted by slot, unusedN included, cdrom and cloud-init included
   std::vector<LiveSnapshot> snapshots = {};
-  bool snapshots_known = false;         // snapshots are asked for only where a plan needs them
+  bool snapshots_known = false;  // snapshots are asked for only where a plan needs them
   [[nodiscard]] const LiveDrive* drive(DriveSlot slot) const;
-  /// Fact: the main section's `parent` names the snapshot the guest descends from, so it tells of snapshots without a list.
+  /// Fact: the main section's `parent` names the snapshot the guest descends from, so it tells of snapshots without a
+  /// list.
   [[nodiscard]] bool has_snapshots() const { return snapshots_known ? !snapshots.empty() : options.contains("parent"); }
 };
 
 struct LiveVolume {
   VolumeId id = {};
-  std::string node = {};                // "" on shared storage
+  std::string node = {};  // "" on shared storage
   std::string format = {};
-  std::string content = {};             // images, iso, import, …
+  std::string content = {};  // images, iso, import, …
   std::optional<ByteSize> size = {};
   std::optional<Vmid> owner = {};
   std::string parent = {};
-  std::optional<ByteSize> volblocksize = {};      // host access only
+  std::optional<ByteSize> volblocksize = {};  // host access only
   std::optional<ByteSize> refreservation = {};
 };
 
@@ -95,15 +97,15 @@ struct LiveStorageOnNode {
 struct LiveStorage {
   std::string id = {};
   std::string type = {};
-  FlatMap<std::string> properties = {};                 // storage.cfg texts, without storage, type, digest
+  FlatMap<std::string> properties = {};                   // storage.cfg texts, without storage, type, digest
   std::map<std::string, LiveStorageOnNode> on_node = {};  // by node; only where it is enabled there
-  Media media = Media::kUnknown;                        // from the node's disk list, where it can be told
+  Media media = Media::kUnknown;                          // from the node's disk list, where it can be told
 };
 
-struct LivePoolLayout {                                 // from /nodes/N/disks/zfs/NAME
+struct LivePoolLayout {  // from /nodes/N/disks/zfs/NAME
   std::string name = {};
-  std::string layout = {};                              // "mirror", "raidz1-6", "single", "stripe"
-  int data_width = 0;                                   // disks per raidz vdev
+  std::string layout = {};  // "mirror", "raidz1-6", "single", "stripe"
+  int data_width = 0;       // disks per raidz vdev
   int parity = 0;
   int vdevs = 0;
   std::string health = {};
@@ -118,20 +120,20 @@ struct LiveNode {
   bool online = true;
   bool readable = true;
   std::string problem = {};
-  std::string version = {};                             // "9.2.4"; empty: unknown
+  std::string version = {};  // "9.2.4"; empty: unknown
   std::string cpu_model = {};
-  std::string cpu_flags = {};                           // as /proc/cpuinfo prints them, blanks between; empty: unknown
+  std::string cpu_flags = {};  // as /proc/cpuinfo prints them, blanks between; empty: unknown
   ByteSize memory = {};
   std::vector<LivePoolLayout> zpools = {};
 };
 
 struct LiveHa {
-  std::string sid = {};                                 // "vm:201"
+  std::string sid = {};  // "vm:201"
   FlatMap<std::string> properties = {};
 };
 
 struct LiveReplication {
-  std::string id = {};                                  // "701-0"
+  std::string id = {};  // "701-0"
   Vmid guest = {};
   std::string target = {};
   FlatMap<std::string> properties = {};
@@ -139,20 +141,21 @@ struct LiveReplication {
 
 struct LivePciMapping {
   std::string id = {};
-  std::vector<std::string> nodes = {};                  // nodes that hold a device of it
+  std::vector<std::string> nodes = {};  // nodes that hold a device of it
   bool live_migration_capable = false;
 };
 
 /// The cluster as one look found it. Values only.
 struct LiveState {
-  std::string cluster_name = {};                        // empty: a standalone node
+  std::string cluster_name = {};  // empty: a standalone node
   bool quorate = true;
   std::chrono::system_clock::time_point observed_at = {};
-  std::vector<LiveNode> nodes = {};                     // sorted by name
-  std::vector<LiveStorage> storages = {};               // sorted by id
+  std::vector<LiveNode> nodes = {};        // sorted by name
+  std::vector<LiveStorage> storages = {};  // sorted by id
   std::string storage_digest = {};
-  std::vector<LiveVm> vms = {};                         // sorted by vmid; guests outside the fleet only with vmid, name, node, pool, is_template
-  std::vector<LiveVolume> volumes = {};                 // of storages the fleet uses; sorted by id
+  std::vector<LiveVm> vms =
+      {};  // sorted by vmid; guests outside the fleet only with vmid, name, node, pool, is_template
+  std::vector<LiveVolume> volumes = {};  // of storages the fleet uses; sorted by id
   std::vector<LiveHa> ha = {};
   std::string ha_digest = {};
   std::vector<LiveReplication> replication = {};
@@ -160,9 +163,9 @@ struct LiveState {
   std::vector<std::string> pools = {};
   std::map<std::string, std::vector<std::uint32_t>> pool_members = {};
   std::vector<LivePciMapping> pci_mappings = {};
-  FlatMap<std::string> datacenter = {};                 // datacenter.cfg options that are readable
-  std::vector<std::string> gaps = {};                   // what could not be read and why, one sentence each
-  bool partial = false;                                 // a node is offline: exit code 3
+  FlatMap<std::string> datacenter = {};  // datacenter.cfg options that are readable
+  std::vector<std::string> gaps = {};    // what could not be read and why, one sentence each
+  bool partial = false;                  // a node is offline: exit code 3
   [[nodiscard]] const LiveVm* vm(Vmid vmid) const;
   [[nodiscard]] const LiveStorage* storage(std::string_view id) const;
   [[nodiscard]] const LiveNode* node(std::string_view name) const;
@@ -171,9 +174,9 @@ struct LiveState {
 /// What an observation must cover: the guests and storages the fleet names.
 struct Scope {
   std::vector<Vmid> vmids = {};
-  std::vector<std::string> templates = {};              // clone sources: names or vmids
+  std::vector<std::string> templates = {};  // clone sources: names or vmids
   std::vector<std::string> storages = {};
-  bool all_guests = false;                              // audit, adopt
+  bool all_guests = false;  // audit, adopt
 };
 
 }  // namespace pvr

@@ -22,9 +22,11 @@ struct PropertyString {
 
 using StringList = std::vector<std::string>;
 
-/// The value of one setting. monostate: absent (PVE's default applies). Two values of one setting are equal exactly when PVE treats them
-/// alike, because values only come from the codec (option_codec.h) or the schema, which both normalise.
-using OptionValue = std::variant<std::monostate, bool, std::int64_t, double, ByteSize, std::string, StringList, PropertyString>;
+/// The value of one setting. monostate: absent (PVE's default applies). Two values of one setting are equal exactly
+/// when PVE treats them alike, because values only come from the codec (option_codec.h) or the schema, which both
+/// normalise.
+using OptionValue =
+    std::variant<std::monostate, bool, std::int64_t, double, ByteSize, std::string, StringList, PropertyString>;
 
 [[nodiscard]] inline bool is_absent(const OptionValue& value) { return value.index() == 0; }
 /// For people: true → "1", sizes with unit, property strings as PVE prints them, absent → "unset".

@@ -19,7 +19,7 @@ namespace pvr {
 
 /// What an operation costs the users of the guest, mildest first.
 enum class Impact : std::uint8_t {
-  kNone,            // nobody notices: stopped guest, storage entry, metadata
+  kNone,  // nobody notices: stopped guest, storage entry, metadata
   kLive,
   kPendingRestart,  // written now, active after a restart that this plan does not do
   kRestart,
@@ -32,7 +32,7 @@ enum class Impact : std::uint8_t {
 /// One line of "live → desired, because".
 struct PlannedChange {
   std::string key = {};
-  std::string from = {};    // "unset (= native here)"
+  std::string from = {};  // "unset (= native here)"
   std::string to = {};
   std::string rule = {};    // rule id, "" for a plain declaration
   std::string reason = {};  // why, one sentence
@@ -40,41 +40,148 @@ struct PlannedChange {
   Impact impact = Impact::kNone;
 };
 
-// A VolumeId with an empty name means that an earlier operation of the plan makes the volume, so its name is not known yet: the slot says which.
-// Parameters of the procedures. Texts are PVE's own (option name → text), ready for the wire.
-struct CreateStorage { std::string id = {}; std::string type = {}; FlatMap<std::string> properties = {}; std::vector<std::string> withheld = {}; };
-struct UpdateStorage { std::string id = {}; FlatMap<std::string> set = {}; std::vector<std::string> unset = {}; std::vector<std::string> withheld = {}; };
-struct CreatePool { std::string id = {}; std::string comment = {}; };
-struct AddToPool { std::string id = {}; Vmid vmid = {}; };
-/// Creates the guest with all options; disks are created by it, too: `disks` in key order ("scsi0" → allocation syntax).
-struct CreateVm { std::string node = {}; Vmid vmid = {}; FlatMap<std::string> options = {}; FlatMap<std::string> disks = {}; std::string pool = {}; std::string uuid = {}; std::vector<std::string> withheld = {}; };
-struct CloneVm { std::string source_node = {}; Vmid source = {}; Vmid vmid = {}; std::string name = {}; bool full = true; std::string storage = {}; std::string target_node = {}; std::string pool = {}; };
-/// Sets and deletes guest options that are not drives. `live_only`: the request holds only options that take effect at once.
-/// `withheld` (here, in CreateVm and for storages): write-only keys whose values a plan file does not hold; whoever runs a plan read from a file fills them in `set` or leaves them alone.
-struct SetVmOptions { Vmid vmid = {}; FlatMap<std::string> set = {}; std::vector<std::string> unset = {}; std::vector<std::string> withheld = {}; };
-/// Changes options of one drive; the executor reads the drive string again, changes exactly these keys and keeps the rest verbatim. An empty text removes the key.
-struct SetDriveOptions { Vmid vmid = {}; DriveSlot slot = {}; VolumeId volume = {}; FlatMap<std::string> set = {}; };
-/// Allocates a new volume (or imports) and attaches it. `options` are drive keys. size is zero for efidisk0, tpmstate0 and cloud-init drives: PVE decides it.
-struct AddDisk { Vmid vmid = {}; DriveSlot slot = {}; std::string storage = {}; ByteSize size = {}; std::string format = {}; std::string import_from = {}; FlatMap<std::string> options = {}; bool cloud_init = false; };
+// A VolumeId with an empty name means that an earlier operation of the plan makes the volume, so its name is not known
+// yet: the slot says which. Parameters of the procedures. Texts are PVE's own (option name → text), ready for the wire.
+struct CreateStorage {
+  std::string id = {};
+  std::string type = {};
+  FlatMap<std::string> properties = {};
+  std::vector<std::string> withheld = {};
+};
+struct UpdateStorage {
+  std::string id = {};
+  FlatMap<std::string> set = {};
+  std::vector<std::string> unset = {};
+  std::vector<std::string> withheld = {};
+};
+struct CreatePool {
+  std::string id = {};
+  std::string comment = {};
+};
+struct AddToPool {
+  std::string id = {};
+  Vmid vmid = {};
+};
+/// Creates the guest with all options; disks are created by it, too: `disks` in key order ("scsi0" → allocation
+/// syntax).
+struct CreateVm {
+  std::string node = {};
+  Vmid vmid = {};
+  FlatMap<std::string> options = {};
+  FlatMap<std::string> disks = {};
+  std::string pool = {};
+  std::string uuid = {};
+  std::vector<std::string> withheld = {};
+};
+struct CloneVm {
+  std::string source_node = {};
+  Vmid source = {};
+  Vmid vmid = {};
+  std::string name = {};
+  bool full = true;
+  std::string storage = {};
+  std::string target_node = {};
+  std::string pool = {};
+};
+/// Sets and deletes guest options that are not drives. `live_only`: the request holds only options that take effect at
+/// once. `withheld` (here, in CreateVm and for storages): write-only keys whose values a plan file does not hold;
+/// whoever runs a plan read from a file fills them in `set` or leaves them alone.
+struct SetVmOptions {
+  Vmid vmid = {};
+  FlatMap<std::string> set = {};
+  std::vector<std::string> unset = {};
+  std::vector<std::string> withheld = {};
+};
+/// Changes options of one drive; the executor reads the drive string again, changes exactly these keys and keeps the
+/// rest verbatim. An empty text removes the key.
+struct SetDriveOptions {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};
+  FlatMap<std::string> set = {};
+};
+/// Allocates a new volume (or imports) and attaches it. `options` are drive keys. size is zero for efidisk0, tpmstate0
+/// and cloud-init drives: PVE decides it.
+struct AddDisk {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  std::string storage = {};
+  ByteSize size = {};
+  std::string format = {};
+  std::string import_from = {};
+  FlatMap<std::string> options = {};
+  bool cloud_init = false;
+};
 /// Attaches a volume that exists (unusedN, or another slot, which is emptied first).
-struct AttachVolume { Vmid vmid = {}; DriveSlot slot = {}; std::optional<DriveSlot> from = {}; VolumeId volume = {}; FlatMap<std::string> options = {}; };
-struct DetachDisk { Vmid vmid = {}; DriveSlot slot = {}; VolumeId volume = {}; };
+struct AttachVolume {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  std::optional<DriveSlot> from = {};
+  VolumeId volume = {};
+  FlatMap<std::string> options = {};
+};
+struct DetachDisk {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};
+};
 /// Frees a volume for good. Only with --allow destroy; last of everything.
-struct DestroyVolume { Vmid vmid = {}; VolumeId volume = {}; };
-struct ResizeDisk { Vmid vmid = {}; DriveSlot slot = {}; VolumeId volume = {}; ByteSize size = {}; };
-/// Moves a volume to another storage (or format); the old one is kept as unusedN (retired). `bandwidth` zero: the cluster's own limit.
-struct MoveDisk { Vmid vmid = {}; DriveSlot slot = {}; VolumeId volume = {}; std::string storage = {}; std::string format = {}; ByteRate bandwidth = {}; };
+struct DestroyVolume {
+  Vmid vmid = {};
+  VolumeId volume = {};
+};
+struct ResizeDisk {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};
+  ByteSize size = {};
+};
+/// Moves a volume to another storage (or format); the old one is kept as unusedN (retired). `bandwidth` zero: the
+/// cluster's own limit.
+struct MoveDisk {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};
+  std::string storage = {};
+  std::string format = {};
+  ByteRate bandwidth = {};
+};
 /// Graceful, HA-aware stop and start so that pending changes become active.
-struct RestartVm { Vmid vmid = {}; bool ha = false; };
-struct StartVm { Vmid vmid = {}; bool ha = false; };
-struct StopVm { Vmid vmid = {}; bool ha = false; };
-struct DestroyVm { Vmid vmid = {}; std::string uuid = {}; };
-struct SetHa { std::string sid = {}; bool create = false; FlatMap<std::string> set = {}; std::vector<std::string> unset = {}; };
-struct RemoveHa { std::string sid = {}; };
-struct SetReplication { std::string id = {}; bool create = false; std::string target = {}; FlatMap<std::string> set = {}; };
+struct RestartVm {
+  Vmid vmid = {};
+  bool ha = false;
+};
+struct StartVm {
+  Vmid vmid = {};
+  bool ha = false;
+};
+struct StopVm {
+  Vmid vmid = {};
+  bool ha = false;
+};
+struct DestroyVm {
+  Vmid vmid = {};
+  std::string uuid = {};
+};
+struct SetHa {
+  std::string sid = {};
+  bool create = false;
+  FlatMap<std::string> set = {};
+  std::vector<std::string> unset = {};
+};
+struct RemoveHa {
+  std::string sid = {};
+};
+struct SetReplication {
+  std::string id = {};
+  bool create = false;
+  std::string target = {};
+  FlatMap<std::string> set = {};
+};
 
-using Procedure = std::variant<CreateStorage, UpdateStorage, CreatePool, AddToPool, CreateVm, CloneVm, SetVmOptions, SetDriveOptions, AddDisk,
-                               AttachVolume, DetachDisk, DestroyVolume, ResizeDisk, MoveDisk, RestartVm, StartVm, StopVm, DestroyVm, SetHa, RemoveHa, SetReplication>;
+using Procedure = std::variant<CreateStorage, UpdateStorage, CreatePool, AddToPool, CreateVm, CloneVm, SetVmOptions,
+                               SetDriveOptions, AddDisk, AttachVolume, DetachDisk, DestroyVolume, ResizeDisk, MoveDisk,
+                               RestartVm, StartVm, StopVm, DestroyVm, SetHa, RemoveHa, SetReplication>;
 /// "move-disk", "set-vm-options": the name in plans, events and reports.
 [[nodiscard]] std::string_view procedure_name(const Procedure& procedure);
 
@@ -82,41 +189,42 @@ using OperationId = std::uint32_t;
 
 /// What must still hold when the operation starts; else it stops as a conflict and asks for a new plan.
 struct Guard {
-  std::string digest = {};       // guest file digest the *first* operation of a guest was planned on; later ones follow our own writes
-  std::string uuid = {};         // smbios uuid: a recycled vmid is a hard stop
+  std::string digest =
+      {};  // guest file digest the *first* operation of a guest was planned on; later ones follow our own writes
+  std::string uuid = {};            // smbios uuid: a recycled vmid is a hard stop
   std::string section_digest = {};  // storage/HA/replication file
 };
 
 struct CopyCost {
-  ByteSize bytes = {};                         // read and written once
+  ByteSize bytes = {};  // read and written once
   std::string target_storage = {};
   std::string target_node = {};
-  ByteSize peak_extra = {};                    // on the target while both copies exist, padding included
-  std::chrono::seconds estimate = {};          // at the configured or assumed rate
+  ByteSize peak_extra = {};            // on the target while both copies exist, padding included
+  std::chrono::seconds estimate = {};  // at the configured or assumed rate
   std::chrono::seconds downtime = {};
 };
 
 /// One unit of the plan.
 struct Operation {
-  OperationId id = 0;                          // position + 1
+  OperationId id = 0;  // position + 1
   ResourceAddress address = {};
   Procedure procedure = CreatePool{};
   Impact impact = Impact::kNone;
-  std::vector<PlannedChange> changes = {};     // what it brings about, for readers
-  std::vector<OperationId> after = {};         // must have succeeded before
-  std::vector<std::string> locks = {};         // "vm/201", "storage/san", "copy/pve1": scheduling along PVE's real locks
+  std::vector<PlannedChange> changes = {};  // what it brings about, for readers
+  std::vector<OperationId> after = {};      // must have succeeded before
+  std::vector<std::string> locks = {};      // "vm/201", "storage/san", "copy/pve1": scheduling along PVE's real locks
   Guard guard = {};
   std::optional<CopyCost> copy = {};
-  std::string node = {};                       // where the guest lives
+  std::string node = {};  // where the guest lives
 };
 
 /// Wanted, but not done: shown, never left out.
 struct BlockedItem {
   ResourceAddress address = {};
-  std::string what = {};         // "move scsi2 to storage \"SSD-r10-models\""
+  std::string what = {};  // "move scsi2 to storage \"SSD-r10-models\""
   std::string why = {};
-  std::string remedy = {};       // "--allow restart", a command, …
-  bool by_policy = true;         // counts for exit code 4
+  std::string remedy = {};  // "--allow restart", a command, …
+  bool by_policy = true;    // counts for exit code 4
 };
 
 /// Configured, not active yet: needs nothing written, only a restart.
@@ -137,8 +245,8 @@ struct PlanTotals {
 struct PlanInputs {
   std::string document_hash = {};
   std::string cluster_name = {};
-  std::string made_at = {};                            // RFC 3339, UTC
-  std::map<std::string, std::string> digests = {};     // "vm/201" → digest, "storage" → digest, …
+  std::string made_at = {};                         // RFC 3339, UTC
+  std::map<std::string, std::string> digests = {};  // "vm/201" → digest, "storage" → digest, …
   std::vector<std::string> allow = {};
 };
 
@@ -155,7 +263,8 @@ struct Plan {
 };
 [[nodiscard]] PlanTotals totals(const Plan& plan);
 
-/// The plan file: versioned JSON with a checksum. Holds no secret (values of write-only options are left out and asked for again at apply).
+/// The plan file: versioned JSON with a checksum. Holds no secret (values of write-only options are left out and asked
+/// for again at apply).
 [[nodiscard]] std::string print_plan(const Plan& plan);
 [[nodiscard]] Result<Plan> parse_plan(std::string_view text);
 

@@ -22,7 +22,8 @@ namespace pvr {
 
 enum class Layer : std::uint8_t { kRole, kVm, kDisk, kStorage, kFleet };
 
-/// Why a value is what it is. Explains and never decides: nothing may branch on it except Z2 (a mere default recreates nothing) and texts.
+/// Why a value is what it is. Explains and never decides: nothing may branch on it except Z2 (a mere default recreates
+/// nothing) and texts.
 struct PveDefault {
   friend bool operator==(const PveDefault&, const PveDefault&) = default;
 };
@@ -43,13 +44,15 @@ struct Shadowed {
   Origin origin = {};
 };
 
-/// A final value. `value` absent with `effective` set: the option is to stay unset, because unset already means `effective`.
+/// A final value. `value` absent with `effective` set: the option is to stay unset, because unset already means
+/// `effective`.
 struct Resolved {
   OptionValue value = {};
   Origin origin = PveDefault{};
-  std::vector<Shadowed> shadowed = {};          // what it replaced, nearest first
-  std::vector<std::string_view> flags = {};     // rule ids that flag it (A4, …)
-  /// kOptional: a difference is reported as a finding but nothing is changed for it (Z2: default volblocksize of an os disk).
+  std::vector<Shadowed> shadowed = {};       // what it replaced, nearest first
+  std::vector<std::string_view> flags = {};  // rule ids that flag it (A4, …)
+  /// kOptional: a difference is reported as a finding but nothing is changed for it (Z2: default volblocksize of an os
+  /// disk).
   bool finding_only = false;
 };
 using ResolvedSettings = FlatMap<Resolved>;
@@ -58,20 +61,20 @@ using ResolvedSettings = FlatMap<Resolved>;
 struct DiskFacts {
   GuestOs os = GuestOs::kLinux;
   Mobility mobility = Mobility::kMobile;
-  bool passthrough = false;           // the VM holds a hostpci device or a raw disk
+  bool passthrough = false;  // the VM holds a hostpci device or a raw disk
   StorageKind kind = StorageKind::kUnknown;
   bool shared = false;
   Media media = Media::kUnknown;
   Purpose purpose = Purpose::kOs;
   bool disposable = false;
   Bus bus = Bus::kScsi;
-  std::string_view format = "raw";    // static text: raw qcow2 vmdk subvol
-  int pve_major = 0;                  // 0: unknown (offline)
+  std::string_view format = "raw";  // static text: raw qcow2 vmdk subvol
+  int pve_major = 0;                // 0: unknown (offline)
   int pve_minor = 0;
   int zfs_major = 0;
   int zfs_minor = 0;
   int ashift = 12;
-  bool single_controller = true;      // scsihw is virtio-scsi-single
+  bool single_controller = true;  // scsihw is virtio-scsi-single
 };
 
 struct ResolvedDisk {
@@ -79,7 +82,8 @@ struct ResolvedDisk {
   SourceSpan span = {};
   DriveSlot slot = {};
   DiskFacts facts = {};
-  ResolvedSettings settings = {};          // keys of the catalogue's disk homes, always with storage, size (when stated), slot, format …
+  ResolvedSettings settings =
+      {};  // keys of the catalogue's disk homes, always with storage, size (when stated), slot, format …
   std::optional<std::string> import_from = {};
   bool absent = false;
   bool detached = false;
@@ -90,8 +94,8 @@ struct Finding {
   Severity severity = Severity::kNotice;
   std::string_view rule = {};
   ResourceAddress where = {};
-  std::string what = {};   // one sentence
-  std::string fix = {};    // what would mend it, a command where there is one
+  std::string what = {};  // one sentence
+  std::string fix = {};   // what would mend it, a command where there is one
   SourceSpan span = {};
 };
 
@@ -104,7 +108,7 @@ struct ResolvedVm {
   Mobility mobility = Mobility::kMobile;
   std::string mobility_why = {};
   GuestOs os = GuestOs::kLinux;
-  std::optional<std::string> node = {};    // declared
+  std::optional<std::string> node = {};  // declared
   std::optional<std::string> clone = {};
   bool linked_clone = false;
   std::optional<std::string> pool = {};
@@ -113,7 +117,7 @@ struct ResolvedVm {
   std::optional<WrittenHa> ha = {};
   std::vector<WrittenReplication> replication = {};
   ResolvedSettings options = {};
-  std::vector<ResolvedDisk> disks = {};    // sorted by name
+  std::vector<ResolvedDisk> disks = {};  // sorted by name
   Allowance allow = {};
   std::optional<std::string> maintenance = {};
 };

@@ -5,10 +5,24 @@
 
 namespace pvr {
 
-/// What really lies under a disk (policy section 1). Derived from storage.cfg and, for directories, from the file system below.
+/// What really lies under a disk (policy section 1). Derived from storage.cfg and, for directories, from the file
+/// system below.
 enum class StorageKind : std::uint8_t {
-  kUnknown, kZfsZvol, kZfsFile, kLvmThick, kLvmThickChain, kLvmThin, kFile, kBtrfs, kNfs, kCifs, kIscsiLun, kRbd, kRbdKernel,
-  kZfsOverIscsi, kDevice
+  kUnknown,
+  kZfsZvol,
+  kZfsFile,
+  kLvmThick,
+  kLvmThickChain,
+  kLvmThin,
+  kFile,
+  kBtrfs,
+  kNfs,
+  kCifs,
+  kIscsiLun,
+  kRbd,
+  kRbdKernel,
+  kZfsOverIscsi,
+  kDevice
 };
 [[nodiscard]] std::string_view to_text(StorageKind kind);
 /// zvol or file on a ZFS dataset; an unknown backing counts as ZFS, the safe side.

@@ -91,20 +91,22 @@ class PveReader {
   virtual ~PveReader() = default;
   [[nodiscard]] virtual Result<ClusterStatus> cluster_status() = 0;
   [[nodiscard]] virtual Result<std::vector<GuestRow>> guests() = 0;
-  [[nodiscard]] virtual Result<LiveNode> node_facts(const std::string& node) = 0;       // version, cpu, memory
+  [[nodiscard]] virtual Result<LiveNode> node_facts(const std::string& node) = 0;  // version, cpu, memory
   [[nodiscard]] virtual Result<std::vector<LivePoolLayout>> zpools(const std::string& node) = 0;
   /// What the LVM volume groups of a node lie on; only those where it can be told.
   [[nodiscard]] virtual Result<std::map<std::string, Media>> volume_group_media(const std::string& node) = 0;
   [[nodiscard]] virtual Result<StorageList> storages() = 0;
-  [[nodiscard]] virtual Result<LiveStorageOnNode> storage_status(const std::string& node, const std::string& storage) = 0;
-  [[nodiscard]] virtual Result<std::vector<LiveVolume>> volumes(const std::string& node, const std::string& storage, std::optional<Vmid> owner) = 0;
+  [[nodiscard]] virtual Result<LiveStorageOnNode> storage_status(const std::string& node,
+                                                                 const std::string& storage) = 0;
+  [[nodiscard]] virtual Result<std::vector<LiveVolume>> volumes(const std::string& node, const std::string& storage,
+                                                                std::optional<Vmid> owner) = 0;
   /// Current and pending of one guest, decoded. Power, pool and HA are not in it.
   [[nodiscard]] virtual Result<LiveVm> guest(const GuestRef& guest) = 0;
   [[nodiscard]] virtual Result<GuestStatus> guest_status(const GuestRef& guest) = 0;
   [[nodiscard]] virtual Result<std::vector<LiveSnapshot>> snapshots(const GuestRef& guest) = 0;
   [[nodiscard]] virtual Result<HaList> ha_resources() = 0;
   [[nodiscard]] virtual Result<std::vector<LiveReplication>> replication_jobs() = 0;
-  [[nodiscard]] virtual Result<std::map<std::string, std::string>> pools() = 0;           // id → comment
+  [[nodiscard]] virtual Result<std::map<std::string, std::string>> pools() = 0;  // id → comment
   [[nodiscard]] virtual Result<std::vector<std::uint32_t>> pool_members(const std::string& pool) = 0;
   [[nodiscard]] virtual Result<std::vector<LivePciMapping>> pci_mappings() = 0;
   [[nodiscard]] virtual Result<FlatMap<std::string>> datacenter_options() = 0;
@@ -118,12 +120,14 @@ class PveReader {
 
 using FormFields = std::vector<std::pair<std::string, std::string>>;
 
-/// The reader, plus the calls that change the cluster. Never retried by the client: a lost answer is Error{effect = kPossible} and the only
-/// permitted next step is to look. `digest` empty: PVE takes none there.
+/// The reader, plus the calls that change the cluster. Never retried by the client: a lost answer is Error{effect =
+/// kPossible} and the only permitted next step is to look. `digest` empty: PVE takes none there.
 class PveApi : public PveReader {
  public:
-  [[nodiscard]] virtual Status create_storage(const std::string& id, const std::string& type, const FlatMap<std::string>& properties) = 0;
-  [[nodiscard]] virtual Status update_storage(const std::string& id, const FlatMap<std::string>& set, const std::vector<std::string>& unset, const std::string& digest) = 0;
+  [[nodiscard]] virtual Status create_storage(const std::string& id, const std::string& type,
+                                              const FlatMap<std::string>& properties) = 0;
+  [[nodiscard]] virtual Status update_storage(const std::string& id, const FlatMap<std::string>& set,
+                                              const std::vector<std::string>& unset, const std::string& digest) = 0;
   [[nodiscard]] virtual Status create_pool(const std::string& id, const std::string& comment) = 0;
   [[nodiscard]] virtual Status update_pool(const std::string& id, const std::string& comment) = 0;
   [[nodiscard]] virtual Status add_to_pool(const std::string& id, Vmid vmid) = 0;
@@ -132,20 +136,30 @@ class PveApi : public PveReader {
   [[nodiscard]] virtual Result<Upid> create_guest(const std::string& node, const FormFields& fields) = 0;
   [[nodiscard]] virtual Result<Upid> clone_guest(const GuestRef& source, const FormFields& fields) = 0;
   /// PUT config (synchronous) for options that need no allocation and no copy.
-  [[nodiscard]] virtual Status set_config(const GuestRef& guest, const FormFields& set, const std::vector<std::string>& unset, const std::string& digest) = 0;
+  [[nodiscard]] virtual Status set_config(const GuestRef& guest, const FormFields& set,
+                                          const std::vector<std::string>& unset, const std::string& digest) = 0;
   /// POST config: the same as a task, for anything that allocates, hotplugs or imports.
-  [[nodiscard]] virtual Result<Upid> start_set_config(const GuestRef& guest, const FormFields& set, const std::vector<std::string>& unset, const std::string& digest) = 0;
-  [[nodiscard]] virtual Status revert_pending(const GuestRef& guest, const std::vector<std::string>& keys, const std::string& digest) = 0;
-  [[nodiscard]] virtual Result<Upid> resize(const GuestRef& guest, DriveSlot slot, ByteSize size, const std::string& digest) = 0;
-  [[nodiscard]] virtual Result<Upid> move_disk(const GuestRef& guest, DriveSlot slot, const std::string& storage, const std::string& format, ByteRate bandwidth, const std::string& digest) = 0;
+  [[nodiscard]] virtual Result<Upid> start_set_config(const GuestRef& guest, const FormFields& set,
+                                                      const std::vector<std::string>& unset,
+                                                      const std::string& digest) = 0;
+  [[nodiscard]] virtual Status revert_pending(const GuestRef& guest, const std::vector<std::string>& keys,
+                                              const std::string& digest) = 0;
+  [[nodiscard]] virtual Result<Upid> resize(const GuestRef& guest, DriveSlot slot, ByteSize size,
+                                            const std::string& digest) = 0;
+  [[nodiscard]] virtual Result<Upid> move_disk(const GuestRef& guest, DriveSlot slot, const std::string& storage,
+                                               const std::string& format, ByteRate bandwidth,
+                                               const std::string& digest) = 0;
   [[nodiscard]] virtual Result<Upid> start(const GuestRef& guest) = 0;
   [[nodiscard]] virtual Result<Upid> shutdown(const GuestRef& guest, std::chrono::seconds timeout) = 0;
   [[nodiscard]] virtual Result<Upid> destroy_guest(const GuestRef& guest, bool purge) = 0;
   [[nodiscard]] virtual Status create_ha(const std::string& sid, const FlatMap<std::string>& set) = 0;
-  [[nodiscard]] virtual Status update_ha(const std::string& sid, const FlatMap<std::string>& set, const std::vector<std::string>& unset, const std::string& digest) = 0;
+  [[nodiscard]] virtual Status update_ha(const std::string& sid, const FlatMap<std::string>& set,
+                                         const std::vector<std::string>& unset, const std::string& digest) = 0;
   [[nodiscard]] virtual Status delete_ha(const std::string& sid) = 0;
-  [[nodiscard]] virtual Status create_replication(const std::string& id, const std::string& target, const FlatMap<std::string>& set) = 0;
-  [[nodiscard]] virtual Status update_replication(const std::string& id, const FlatMap<std::string>& set, const std::string& digest) = 0;
+  [[nodiscard]] virtual Status create_replication(const std::string& id, const std::string& target,
+                                                  const FlatMap<std::string>& set) = 0;
+  [[nodiscard]] virtual Status update_replication(const std::string& id, const FlatMap<std::string>& set,
+                                                  const std::string& digest) = 0;
   [[nodiscard]] virtual Status stop_task(const Upid& task) = 0;
 };
 

@@ -307,7 +307,7 @@ class World {
   std::map<std::string, Pool, std::less<>> pools = {};
   std::map<std::string, Mapping, std::less<>> pci_mappings = {};
   std::set<std::string, std::less<>> cpu_models = {};  // custom ones, without "custom-"
-  Section datacenter = {};  // datacenter.cfg: key -> raw value
+  Section datacenter = {};                             // datacenter.cfg: key -> raw value
   bool ha_disarmed = false;
 
   /// Majority of the nodes online (always, when standalone) and no scripted loss.
