@@ -49,6 +49,8 @@ void World::run_until(VirtualTime until) {
   now_ = std::max(now_, until);
 }
 
+VirtualSpan World::behind() const { return std::max(VirtualSpan(0), clock_->now() - now_); }
+
 void World::catch_up() { run_until(clock_->now()); }
 
 bool World::wait_until(const std::function<bool()>& predicate, VirtualTime deadline) {

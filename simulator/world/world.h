@@ -258,6 +258,8 @@ class World {
   void run_until(VirtualTime until);
   /// run_until(clock.now()): call at the begin of each request and from the server's timer.
   void catch_up();
+  /// How far the clock is ahead of now(), while events that are due are still to run; zero otherwise.
+  [[nodiscard]] VirtualSpan behind() const;
   void at(VirtualTime when, std::function<void()> effect);
   void after(VirtualSpan span, std::function<void()> effect) { at(now_ + span, std::move(effect)); }
   [[nodiscard]] std::optional<VirtualTime> next_event() const;
