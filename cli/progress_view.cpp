@@ -73,8 +73,16 @@ std::string ProgressView::bar_line(OperationId id, const Running& running) const
   return shortened(line, options_.columns == 0 ? 80 : options_.columns);
 }
 
+void ProgressView::note(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  say(line);
+  draw(true);
+  out_ << std::flush;
+}
+
 void ProgressView::erase() {
-  if (drawn_ != 0) out_ << fmt::format("\x1b[{}A\x1b[J", drawn_);
+  // The cursor need not be at the start of its line: a terminal echoes ^C.
+  if (drawn_ != 0) out_ << fmt::format("\r\x1b[{}A\x1b[J", drawn_);
   drawn_ = 0;
 }
 

@@ -27,6 +27,8 @@ class ProgressView final : public EventSink {
   /// All three must outlive the view.
   ProgressView(std::ostream& out, const Plan& plan, const Clock& clock, Options options);
   void emit(const Event& event) override;
+  /// A line of its own, above the bars.
+  void note(const std::string& line);
 
  private:
   struct Running {

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <istream>
 #include <iterator>
+#include <mutex>
+#include <optional>
 #include <ostream>
 #include <utility>
 
@@ -124,7 +126,13 @@ std::string holder_name() {
 }  // namespace
 
 ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
-  Interruption interruption([&](const std::string& text) { terminal.err << '\n' << text << std::endl; });
+  std::mutex screen;
+  std::optional<ProgressView> progress;  // once there is something to show; outlives the thread that tells
+  Interruption interruption([&](const std::string& text) {
+    const std::lock_guard lock(screen);
+    if (progress) return progress->note(text);
+    terminal.err << '\n' << text << std::endl;
+  });
   const std::string text = text_of_file(invocation.file);
   Prepared prepared =
       is_plan_file(text) ? from_plan_file(invocation, terminal, text) : from_fleet(invocation, terminal, interruption);
@@ -156,11 +164,16 @@ ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
 
   Connection& connection = *prepared.connection;
   const TextOptions look = err_options(invocation, terminal);
-  ProgressView progress(
-      terminal.err, plan, connection.clock(),
-      {.terminal = terminal.err_is_terminal, .columns = look.columns, .style = look.style, .quiet = invocation.quiet});
+  {
+    const std::lock_guard lock(screen);
+    progress.emplace(terminal.err, plan, connection.clock(),
+                     ProgressView::Options{.terminal = terminal.err_is_terminal,
+                                           .columns = look.columns,
+                                           .style = look.style,
+                                           .quiet = invocation.quiet});
+  }
   EventFan events;
-  events.add(progress);
+  events.add(*progress);
   std::unique_ptr<EventLog> log;
   if (!invocation.events_file.empty()) {
     log = std::make_unique<EventLog>(invocation.events_file, plan, connection.clock());

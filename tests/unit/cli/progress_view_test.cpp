@@ -67,6 +67,21 @@ TEST(ProgressView, ATerminalShowsRateAndRemainingTime) {
   EXPECT_THAT(text, HasSubstr("1.07 GiB/s, 3 min left"));
 }
 
+TEST(ProgressView, ANoteStaysAboveTheBars) {
+  const Plan plan = test::sample_plan();
+  HandClock clock;
+  std::ostringstream out;
+  ProgressView view(out, plan, clock, {.terminal = true, .columns = 80, .style = {}, .quiet = false});
+  view.emit(OperationStarted{2});
+  view.emit(TaskProgress{2, "UPID:x", 0.25, 64_GiB, 256_GiB});
+  out.str("^C");  // echoed by the terminal behind the bar
+  out.seekp(0, std::ios::end);
+  view.note("Interrupted.");
+  const std::string text = out.str();
+  EXPECT_TRUE(text.starts_with("^C\r\x1b[1A\x1b[JInterrupted.\n")) << text;
+  EXPECT_THAT(text, HasSubstr("25 %")) << "the bar is drawn again, below";
+}
+
 TEST(ProgressView, NoLineIsWiderThanTheTerminal) {
   std::istringstream lines(shown({.terminal = true, .columns = 50, .style = {}, .quiet = false}));
   std::string line;
