@@ -30,7 +30,7 @@ class Loader {
     parse(0);
     std::error_code fault;
     if (fs::is_directory(path, fault)) {
-      std::vector<fs::path> files = list(path, [](const fs::path& p) { return is_fleet_file(p); });
+      std::vector<fs::path> files = fleet_files_of(path);
       if (files.empty())
         say({0, 0, 0, 0}, "schema.file.none", "No fleet files",
             fmt::format("The directory {} holds no *.yaml.", path.string()));
@@ -42,6 +42,15 @@ class Loader {
   }
 
  private:
+  /// Its fleet.yaml, which includes what belongs to it; else all files, for other things may lie there, too.
+  static std::vector<fs::path> fleet_files_of(const fs::path& directory) {
+    for (const char* name : {"fleet.yaml", "fleet.yml"}) {
+      std::error_code fault;
+      if (fs::is_regular_file(directory / name, fault)) return {directory / name};
+    }
+    return list(directory, [](const fs::path& p) { return is_fleet_file(p); });
+  }
+
   void say(SourceSpan span, std::string code, std::string summary, std::string detail) {
     out_.diagnostics.push_back({Severity::kError, std::move(code), std::move(summary), std::move(detail), span, {}});
   }

@@ -18,7 +18,7 @@ struct LoadedSources {
 
 /// Reads `path` and what it includes. Included paths and globs (`*` and `?`, not across directories) are relative to
 /// the file that names them and must stay regular files; a file is read once however often it is named, so circles end.
-/// A directory stands for its *.yaml and *.yml.
+/// A directory stands for its fleet.yaml (or fleet.yml), without one for all its *.yaml and *.yml.
 [[nodiscard]] LoadedSources load_sources(const std::filesystem::path& path);
 
 /// Parses the texts of a set that was put together elsewhere, after giving file 0 the built-in roles.

@@ -63,6 +63,15 @@ TEST_F(Loader, ADirectoryStandsForItsFiles) {
   EXPECT_EQ(names(fleet), "a b ");
 }
 
+TEST_F(Loader, ADirectoryWithAFleetFileStandsForThat) {
+  write("fleet.yaml", "version: 1\ninclude: [vms/*.yaml]\nvms: {a: {vmid: 101}}\n");
+  write("vms/b.yaml", "vms: {b: {vmid: 102}}\n");
+  write("cluster.yaml", "nodes: {pve1: {}}\n");  // of a simulated cluster: not the fleet's
+  Checked<FleetDocument> fleet = load_fleet_file(root);
+  EXPECT_TRUE(fleet.ok()) << said(fleet);
+  EXPECT_EQ(names(fleet), "a b ");
+}
+
 TEST_F(Loader, TellsTheErrorsOfEveryFile) {
   write("fleet.yaml",
         "version: 1\ninclude: [one.yaml, two.yaml, three.yaml, missing.yaml, \"none-*.yaml\", /etc/hostname]\n");
