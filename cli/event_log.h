@@ -36,7 +36,4 @@ class EventFan final : public EventSink {
   std::vector<EventSink*> sinks_;
 };
 
-/// RFC 3339 in UTC with milliseconds.
-[[nodiscard]] std::string rfc3339(std::chrono::system_clock::time_point time);
-
 }  // namespace pvr::cli

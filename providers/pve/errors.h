@@ -1,8 +1,5 @@
 #pragma once
 
-#include <string>
-#include <string_view>
-
 #include "providers/pve/http_transport.h"
 #include "reconciler/base/result.h"
 
@@ -12,8 +9,5 @@ namespace pvr {
 /// so kinds are told by text. `write`: the request would have changed something; then `effect` says whether it may
 /// have.
 [[nodiscard]] Error classify_answer(const HttpResponse& response, bool write);
-
-/// The kind a text of PVE tells, also the exit text of a task; kServer where none is known.
-[[nodiscard]] ErrorKind kind_of_text(std::string_view text);
 
 }  // namespace pvr

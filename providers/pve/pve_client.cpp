@@ -113,6 +113,7 @@ Result<std::vector<GuestRow>> PveClient::guests() {
     guest.lock = text_at(row, "lock");
     guest.pool = text_at(row, "pool");
     guest.ha_state = text_at(row, "hastate");
+    guest.memory = size_at(row, "maxmem");
     list.push_back(std::move(guest));
   }
   std::ranges::sort(list, {}, &GuestRow::vmid);

@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 #include <variant>
 
 #include "reconciler/execute/lease.h"
 #include "reconciler/observe/observe.h"
 #include "reconciler/planning/diff.h"
-#include "reconciler/policy/rule.h"
+#include "reconciler/policy/guest_rules.h"
+#include "reconciler/policy/zvol_rules.h"
+#include "reconciler/resolve/explain.h"
 #include "reconciler/resolve/resolve.h"
 
 namespace pvr {
@@ -79,6 +82,62 @@ void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, 
   }
 }
 
+/// Rule G6: a role may want OVMF and q35 where the guest was installed without: right for a new guest, a surprise for
+/// this one.
+void judge_firmware(Plan& plan, const LiveState& live) {
+  const auto has_disk = [](const LiveVm& guest) {
+    return std::ranges::any_of(guest.drives, [](const LiveDrive& drive) {
+      const Bus bus = drive.slot.bus;
+      const Drive* held = drive.configured();
+      return held != nullptr && held->volume && held->medium == Drive::Medium::kDisk && bus != Bus::kUnused &&
+             bus != Bus::kEfi && bus != Bus::kTpm;
+    });
+  };
+  for (const Operation& operation : plan.operations) {
+    const auto* set = std::get_if<SetVmOptions>(&operation.procedure);
+    const LiveVm* guest = set != nullptr ? live.vm(set->vmid) : nullptr;
+    if (guest == nullptr || !has_disk(*guest)) continue;
+    for (const PlannedChange& change : operation.changes) {
+      const FirmwareChange judged{.key = change.key, .from = change.from, .to = change.to};
+      for (Judgement& found : run_checks(firmware_checks(), judged))
+        plan.findings.push_back({.severity = found.severity,
+                                 .rule = found.rule,
+                                 .where = operation.address,
+                                 .what = std::move(found.what),
+                                 .fix = std::move(found.fix),
+                                 .span = {}});
+    }
+  }
+  std::ranges::stable_sort(plan.findings, {}, [](const Finding& f) { return std::tie(f.where, f.rule, f.what); });
+}
+
+/// Rule Z13: what system and ARC leave of a node's memory. The ARC counts where its limit is known.
+GuestMemoryOf guest_memory_of(const LiveState& live) {
+  return [&live](const std::string& name) -> std::optional<ByteSize> {
+    const LiveNode* node = live.node(name);
+    if (node == nullptr || node->memory.bytes == 0) return std::nullopt;
+    const ByteSize taken = system_memory(node->memory);
+    return ByteSize{node->memory.bytes - std::min(taken.bytes, node->memory.bytes)};
+  };
+}
+
+/// Planning knows rules by their ids only.
+void give_reasons(Plan& plan, const ResolvedFleet& fleet) {
+  for (Operation& operation : plan.operations) {
+    for (PlannedChange& change : operation.changes) {
+      if (change.rule.empty() || !change.reason.empty()) continue;
+      ResourceAddress address = operation.address;
+      std::string_view key = change.key;
+      // Creation brings all disks at once: "scsi0 aio".
+      if (const auto blank = key.find(' '); blank != std::string_view::npos) {
+        address.part = key.substr(0, blank);
+        key.remove_prefix(blank + 1);
+      }
+      change.reason = rule_reason(fleet, address, key, change.rule);
+    }
+  }
+}
+
 void append(Diagnostics& to, Diagnostics&& from) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
@@ -135,15 +194,13 @@ Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const Flee
   if (has_errors(result.diagnostics)) return result;
   result.diff = diff(result.fleet, result.live);
   options.plan.now = clock.wall();
-  if (!options.plan.why)
-    options.plan.why = [](std::string_view id) {
-      const RuleRow* rule = find_rule(id);
-      return rule == nullptr ? std::string() : fmt::format("{} [{}]", rule->reason, rule->source);
-    };
+  if (!options.plan.guest_memory) options.plan.guest_memory = guest_memory_of(result.live);
   auto planned = make_plan(result.fleet, result.diff, result.live, options.plan);
   append(result.diagnostics, std::move(planned.diagnostics));
   if (!planned.value) return result;
   result.plan = std::move(*planned.value);
+  give_reasons(result.plan, result.fleet);
+  judge_firmware(result.plan, result.live);
   const auto lease = read_lease(pve);
   // A target names what the user wants touched; other guests wait for a run without one.
   if (lease && lease->has_value() && options.plan.targets.empty())

@@ -66,25 +66,4 @@ std::optional<LogProgress> parse_progress(std::string_view line) {
   return progress;
 }
 
-ErrorKind classify_task_error(std::string_view text) {
-  struct Row {
-    std::string_view words;
-    ErrorKind kind;
-  };
-  // Fact: PVE semantics, locks, digest and quorum texts; inside a task they are part of a longer text.
-  static constexpr Row kRows[] = {
-      {"can't lock file", ErrorKind::kLocked},
-      {"is locked (", ErrorKind::kLocked},
-      {"got lock request timeout", ErrorKind::kLocked},
-      {"no quorum", ErrorKind::kNoQuorum},
-      {"checksum mismatch (file change", ErrorKind::kConflict},
-      {"detected modified configuration", ErrorKind::kConflict},
-      {"interrupted by signal", ErrorKind::kInterrupted},
-  };
-  for (const Row& row : kRows) {
-    if (text.find(row.words) != std::string_view::npos) return row.kind;
-  }
-  return ErrorKind::kTaskFailed;
-}
-
 }  // namespace pvr

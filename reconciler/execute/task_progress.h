@@ -3,7 +3,6 @@
 #include <optional>
 #include <string_view>
 
-#include "reconciler/base/result.h"
 #include "reconciler/base/units.h"
 
 namespace pvr {
@@ -19,9 +18,5 @@ struct LogProgress {
 /// Reads "… transferred 114.0 MiB of 256.0 MiB (44.53%) …" (mirror and offline copy) and qemu-img's "(12.34/100%)".
 /// Nothing on other lines.
 [[nodiscard]] std::optional<LogProgress> parse_progress(std::string_view line);
-
-/// What kind of failure the error text of a task tells. Tasks lose the HTTP status, so only the text is left: locks,
-/// digests and quorum are met inside tasks, too.
-[[nodiscard]] ErrorKind classify_task_error(std::string_view text);
 
 }  // namespace pvr

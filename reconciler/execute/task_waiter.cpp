@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "reconciler/execute/task_progress.h"
+#include "reconciler/model/error_text.h"
 
 namespace pvr {
 namespace {
@@ -61,7 +62,7 @@ Status await_task(Work& work, const Upid& task) {
         for (std::string& text : log.warnings()) work.warn(std::move(text));
       }
       if (status->succeeded()) return Done{};
-      return Error{.kind = classify_task_error(status->exit_text), .message = status->exit_text};
+      return Error{.kind = kind_of_task_text(status->exit_text), .message = status->exit_text};
     }
     if (!status && status.error().kind == ErrorKind::kNotFound) {
       work.warn(fmt::format("Task {} vanished; the result was read from the cluster.", task.text));

@@ -99,7 +99,11 @@ void add_layout(StorageFacts& facts, std::string_view pool, const LiveState* liv
       facts.raidz_width = zpool.data_width != 0 ? zpool.data_width : layout.width;
       facts.parity = zpool.parity != 0 ? zpool.parity : layout.parity;
       if (facts.media == Media::kUnknown) facts.media = zpool.media;
-      return;
+      if (zpool.size.bytes != 0) {
+        const auto percent = static_cast<int>(static_cast<double>(zpool.allocated.bytes) * 100.0 /
+                                              static_cast<double>(zpool.size.bytes));
+        facts.used_percent = std::max(facts.used_percent.value_or(0), percent);
+      }
     }
   }
 }

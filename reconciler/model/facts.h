@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,7 @@ struct StorageFacts {
   bool sparse = false;
   std::string pool_layout = {};  // "mirror", "raidz1", …; empty: unknown
   int raidz_width = 0;
+  std::optional<int> used_percent = {};  // of the zpool below, the fullest of its nodes
   int parity = 0;
   std::vector<std::string> nodes = {};  // empty: all
   bool exists = false;                  // in the live cluster

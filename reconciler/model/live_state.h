@@ -63,6 +63,7 @@ struct LiveVm {
   std::string digest = {};  // of the guest's file; guards every write
   std::string lock = {};    // config lock: backup, clone, …; empty: none
   std::string pool = {};
+  ByteSize memory = {};                // the most it may use, as the cluster's list tells; zero: unknown
   std::string uuid = {};               // smbios1 uuid
   FlatMap<LiveOption> options = {};    // all keys but the drives
   std::vector<LiveDrive> drives = {};  // sorted by slot, unusedN included, cdrom and cloud-init included

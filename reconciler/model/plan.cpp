@@ -5,7 +5,7 @@ namespace pvr {
 std::string_view to_text(Impact impact) {
   switch (impact) {
     case Impact::kNone:
-      return "no effect on the guest";
+      return "no running guest affected";
     case Impact::kLive:
       return "live";
     case Impact::kPendingRestart:

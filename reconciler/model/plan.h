@@ -35,7 +35,7 @@ struct PlannedChange {
   std::string from = {};  // "unset (= native here)"
   std::string to = {};
   std::string rule = {};    // rule id, "" for a plain declaration
-  std::string reason = {};  // why, one sentence
+  std::string reason = {};  // why, one sentence; of rules the planner names only the id
   std::string place = {};   // "fleet.yaml:14:9", "role specialty-linux"
   Impact impact = Impact::kNone;
 };

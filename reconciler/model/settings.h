@@ -36,7 +36,7 @@ enum class ValueKind : std::uint8_t {
 
 /// How a change reaches a running guest (PVE semantics: hotplug matrix).
 enum class TakesEffect : std::uint8_t {
-  kAtOnce,          // no effect on the guest, or applied live
+  kAtOnce,          // no running guest affected, or applied live
   kHotplug,         // live when `hotplug` holds the class (and the guest can), else pending
   kAtRestart,       // PVE keeps it in [PENDING] until the next stop/start
   kSilentRestart,   // stored at once, not shown as pending, but the running QEMU keeps the old value

@@ -149,6 +149,7 @@ class Observer {
       guest.is_container = row.type == "lxc";
       guest.lock = row.lock;
       guest.pool = row.pool;
+      guest.memory = row.memory;
       if (!row.pool.empty()) state_.pool_members[row.pool].push_back(row.vmid.number);
       const LiveNode* home = node(row.node);
       if (home == nullptr || !home->online) {
@@ -213,6 +214,7 @@ class Observer {
     full.vmid = guest.vmid;
     full.node = guest.node;
     full.pool = guest.pool;
+    full.memory = guest.memory;
     if (full.lock.empty()) full.lock = guest.lock;
     full.power = guest.power;
     full.is_template = full.is_template || guest.is_template;

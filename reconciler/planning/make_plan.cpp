@@ -6,24 +6,35 @@
 #include <map>
 #include <tuple>
 
+#include "reconciler/base/timestamp.h"
 #include "reconciler/planning/plan_builder.h"
 
 namespace pvr {
 namespace {
 
-std::string rfc3339(std::chrono::system_clock::time_point at) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(at);
-  const auto day = std::chrono::floor<std::chrono::days>(seconds);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss time(seconds - day);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
-                     time.minutes().count(), time.seconds().count());
-}
-
 std::string lock_remedy(const LiveVm& guest) {
   return fmt::format("wait until it ends; a lock that a crashed task left behind is removed on {} with: qm unlock {}",
                      guest.node, guest.vmid.number);
+}
+
+constexpr const char* kLessMemory = "less memory for it or for others there, another node, or a smaller zfs_arc_max";
+
+// Leaves out what the memory of the node does not allow: to grow, to start.
+VmDiff without_what_exceeds_memory(PlanBuilder& b, VmDiff diff, const LiveVm& guest) {
+  const MemoryWish wish = memory_wish(diff, &guest);
+  const bool runs = guest.power == PowerState::kRunning || guest.power == PowerState::kPaused;
+  if (!wish.starts && !(wish.grows && runs)) return diff;
+  const auto full = b.memory.give(guest.node, guest.vmid, wish.memory);
+  if (!full) return diff;
+  if (wish.grows) {
+    b.block(diff.address, fmt::format("give it {} of memory", to_human(wish.memory)), *full, kLessMemory);
+    std::erase_if(diff.options, [](const SettingChange& change) { return change.key == "memory"; });
+  }
+  if (wish.starts) {
+    b.block(diff.address, "start the guest", *full, kLessMemory);
+    diff.power_to.reset();
+  }
+  return diff;
 }
 
 void plan_guest(PlanBuilder& b, const VmDiff& diff) {
@@ -33,7 +44,14 @@ void plan_guest(PlanBuilder& b, const VmDiff& diff) {
     b.block(diff.address, "reconcile the guest", diff.blocked, diff.remedy, diff.presence == Presence::kWrongIdentity);
     return;
   }
-  if (diff.presence == Presence::kMissing) return plan_new_guest(b, *vm, diff);
+  if (diff.presence == Presence::kMissing) {
+    const std::string node = vm->node.value_or(b.live.nodes.size() == 1 ? b.live.nodes.front().name : "");
+    if (vm->state != VmState::kStopped) {
+      if (const auto full = b.memory.give(node, vm->vmid, memory_wish(diff, nullptr).memory))
+        return b.block(diff.address, "create the guest", *full, kLessMemory);
+    }
+    return plan_new_guest(b, *vm, diff);
+  }
   const LiveVm* guest = b.live.vm(diff.vmid);
   if (guest == nullptr) return;
   const bool foreign_only = diff.options.empty() && diff.disks.empty() && !diff.power_to;
@@ -42,7 +60,7 @@ void plan_guest(PlanBuilder& b, const VmDiff& diff) {
             false);
     return;
   }
-  plan_existing_guest(b, *vm, diff, *guest);
+  plan_existing_guest(b, *vm, without_what_exceeds_memory(b, diff, *guest), *guest);
 }
 
 // ---- targets ----

@@ -12,6 +12,7 @@
 #include "reconciler/model/live_state.h"
 #include "reconciler/model/plan.h"
 #include "reconciler/model/resolved_fleet.h"
+#include "reconciler/planning/memory_book.h"
 
 namespace pvr {
 
@@ -25,8 +26,7 @@ struct PlanOptions {
   std::chrono::minutes utc_offset = {};  // maintenance windows are in the user's local time
   bool force_capacity = false;           // fill a pool past 90 % (rule Z10)
   bool as_root = false;                  // the session is root@pam with a ticket: root-only options can be written
-  /// Why a rule wants what it wants; empty: rules are named without their reason.
-  std::function<std::string(std::string_view rule)> why = {};
+  GuestMemoryOf guest_memory = {};       // rule Z13; empty: not judged
   /// Whether a dataset exists on a node; empty, or nothing returned: unknown. Only asked for storages that do not exist
   /// yet.
   std::function<std::optional<bool>(std::string_view node, std::string_view dataset)> dataset_exists = {};

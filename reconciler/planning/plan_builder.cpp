@@ -16,7 +16,8 @@ PlanBuilder::PlanBuilder(const ResolvedFleet& fleet_in, const Diff& diff_in, con
       live(live_in),
       options(options_in),
       storages(fleet_in, live_in),
-      space(live_in, storages, options_in.force_capacity) {
+      space(live_in, storages, options_in.force_capacity),
+      memory(live_in, options_in.guest_memory) {
   for (const ResolvedVm& vm : fleet.vms) by_name_.emplace(vm.name, &vm);
   for (const LiveHa& ha : live.ha) {
     // Fact: a resource in state "ignored" is treated as unmanaged by the API.
@@ -61,8 +62,7 @@ PlannedChange PlanBuilder::line(const SettingChange& change, Home home, Impact i
     out.to = text(change.desired.value);
   }
   if (const auto* rule = std::get_if<FromRule>(&change.desired.origin)) {
-    out.rule = rule->rule;
-    if (options.why) out.reason = options.why(rule->rule);
+    out.rule = rule->rule;  // its reason is the engine's to give
   } else if (const auto* written = std::get_if<FromDocument>(&change.desired.origin)) {
     std::string place;
     if (fleet.document && fleet.document->sources && written->span.known())

@@ -24,6 +24,7 @@ class PlanBuilder {
   const PlanOptions& options;
   StorageTable storages;
   SpaceBook space;
+  MemoryBook memory;
   Plan plan = {};
 
   /// Appends the operation and gives it its id.

@@ -649,7 +649,7 @@ class GuestPlanner {
                           .from = "io_uring",
                           .to = "unset, for the move",
                           .rule = "A5",
-                          .reason = b_.options.why ? b_.options.why("A5") : std::string("PVE refuses the move with it"),
+                          .reason = "PVE refuses a live move to this storage while io_uring is stated",
                           .impact = op.impact});
     expect_restart(Moment::kNow);
     put(Moment::kNow, std::move(op), {slot});

@@ -60,6 +60,7 @@ struct GuestRow {  // one row of /cluster/resources: enumerates, never confirms
   std::string lock = {};
   std::string pool = {};
   std::string ha_state = {};
+  ByteSize memory = {};  // the most it may use; zero: not told
 };
 
 struct ClusterStatus {

@@ -26,8 +26,7 @@ class ZfsReader {
   [[nodiscard]] virtual Result<std::optional<LiveDataset>> dataset(const std::string& node,
                                                                    const std::string& name) = 0;
   /// Volumes directly below `parent` that carry a mark of ours.
-  [[nodiscard]] virtual Result<std::vector<LiveDataset>> marked(const std::string& node,
-                                                                const std::string& parent) = 0;
+  [[nodiscard]] virtual Result<std::vector<LiveDataset>> marked(const std::string& node, const std::string& parent) = 0;
   /// Is the volume's device open? Processes that hold it, "pid (name)"; empty: nobody.
   [[nodiscard]] virtual Result<std::vector<std::string>> holders(const std::string& node,
                                                                  const std::string& volume) = 0;
@@ -45,7 +44,7 @@ struct ZvolCopy {
   std::string source = {};  // "tank/vm-701-disk-1", or a snapshot of it "…@before"
   std::string since = {};   // with a snapshot as source: only what changed after this older snapshot
   std::string target = {};
-  ByteRate limit = {};      // zero: none
+  ByteRate limit = {};  // zero: none
 };
 
 struct CopyProgress {
@@ -81,9 +80,9 @@ class ZfsHost : public ZfsReader {
                                         const std::string& name) = 0;
   [[nodiscard]] virtual Status destroy_snapshot(const std::string& node, const std::string& dataset,
                                                 const std::string& name) = 0;
-  /// Copies what is allocated and nothing else; holes of the source are holes of the target. A copy that was killed goes
-  /// on behind the last extent that was written, read back and found equal (the mark "copied" of the target). Refused
-  /// while another copy writes the target. `progress` is called from this thread.
+  /// Copies what is allocated and nothing else; holes of the source are holes of the target. A copy that was killed
+  /// goes on behind the last extent that was written, read back and found equal (the mark "copied" of the target).
+  /// Refused while another copy writes the target. `progress` is called from this thread.
   [[nodiscard]] virtual Status copy(const std::string& node, const ZvolCopy& copy,
                                     const std::function<void(const CopyProgress&)>& progress, std::stop_token stop) = 0;
   /// Reads both sides from the disks and compares them as a whole; a target that is longer may only hold zeroes behind

@@ -280,6 +280,24 @@ std::vector<Explanation> explain_all(const ResolvedFleet& fleet, const ResolvedS
                       [&](const std::string& key) { return explain(fleet, storage, key); });
 }
 
+std::string rule_reason(const ResolvedFleet& fleet, const ResourceAddress& address, std::string_view key,
+                        std::string_view rule) {
+  std::optional<Reason> reason;
+  if (address.kind == AddressKind::kStorage) {
+    if (const ResolvedStorage* storage = find_storage(fleet, address.name)) reason = storage_reason(*storage, key);
+  } else if (const ResolvedVm* vm = find_vm(fleet, address.name)) {
+    const ResolvedDisk* disk = address.part.empty() ? nullptr : find_disk(*vm, address.part);
+    if (disk == nullptr) {
+      reason = guest_reason(*vm, key);
+    } else if (const auto chosen = rule_choice(disk->facts, key)) {
+      reason = chosen->reason;
+    }
+  }
+  if (reason && reason->id == rule) return fmt::format("{} [{}]", reason->why, reason->source);
+  const RuleRow* row = find_rule(rule);
+  return row == nullptr ? std::string() : fmt::format("{} [{}]", row->reason, row->source);
+}
+
 std::string one_line(const Explanation& explanation) {
   const std::string note = explanation.note.empty() ? "" : fmt::format(" ({})", explanation.note);
   if (explanation.value.starts_with("unset"))

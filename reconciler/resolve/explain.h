@@ -27,6 +27,11 @@ struct Explanation {
   bool managed = true;                         // false: what the rules would choose, but nothing is written
 };
 
+/// Why `rule` decided `key` of what the address names, in one sentence with its source: the words of the very row that
+/// decided where that is known, else those of the rule. Empty for a rule that does not exist.
+[[nodiscard]] std::string rule_reason(const ResolvedFleet& fleet, const ResourceAddress& address, std::string_view key,
+                                      std::string_view rule);
+
 [[nodiscard]] const ResolvedVm* find_vm(const ResolvedFleet& fleet, std::string_view name);
 /// A disk by its name or its slot.
 [[nodiscard]] const ResolvedDisk* find_disk(const ResolvedVm& vm, std::string_view name_or_slot);

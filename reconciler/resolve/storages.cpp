@@ -34,6 +34,7 @@ PoolFacts pool_facts(std::string_view name, const StorageFacts& facts) {
   pool.name = name;
   pool.blocksize = facts.blocksize;
   pool.media = facts.media;
+  pool.used_percent = facts.used_percent;
   if (facts.pool_layout.starts_with("raidz") && facts.raidz_width > facts.parity) {
     pool.layout = PoolLayout::kRaidz;
     pool.shape = {.width = facts.raidz_width, .parity = facts.parity, .ashift = 12};

@@ -4,6 +4,7 @@
 #include "reconciler/execute/guest_text.h"
 #include "reconciler/execute/lease.h"
 #include "reconciler/execute/task_progress.h"
+#include "reconciler/model/error_text.h"
 #include "reconciler/ports/pve_api.h"
 
 namespace pvr {
@@ -43,12 +44,12 @@ TEST(TaskProgress, IgnoresEveryOtherLine) {
 }
 
 TEST(TaskErrors, LocksDigestsAndQuorumAreToldApartInsideTexts) {
-  EXPECT_EQ(classify_task_error("can't lock file '/var/lock/qemu-server/lock-120.conf' - got timeout"),
+  EXPECT_EQ(kind_of_task_text("can't lock file '/var/lock/qemu-server/lock-120.conf' - got timeout"),
             ErrorKind::kLocked);
-  EXPECT_EQ(classify_task_error("VM is locked (backup)"), ErrorKind::kLocked);
-  EXPECT_EQ(classify_task_error("checksum mismatch (file change by other user?)"), ErrorKind::kConflict);
-  EXPECT_EQ(classify_task_error("cluster not ready - no quorum?"), ErrorKind::kNoQuorum);
-  EXPECT_EQ(classify_task_error("VM quit/powerdown failed - got timeout"), ErrorKind::kTaskFailed);
+  EXPECT_EQ(kind_of_task_text("VM is locked (backup)"), ErrorKind::kLocked);
+  EXPECT_EQ(kind_of_task_text("checksum mismatch (file change by other user?)"), ErrorKind::kConflict);
+  EXPECT_EQ(kind_of_task_text("cluster not ready - no quorum?"), ErrorKind::kNoQuorum);
+  EXPECT_EQ(kind_of_task_text("VM quit/powerdown failed - got timeout"), ErrorKind::kTaskFailed);
 }
 
 TEST(Upid, FieldsAreReadByPosition) {

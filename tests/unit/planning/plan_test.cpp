@@ -635,19 +635,79 @@ TEST(PlanUnreadable, OfflineGuestsAreBlockedButNotByPolicy) {
   EXPECT_FALSE(made.blocked[0].by_policy);
 }
 
-TEST(PlanReasons, CarryRuleWhyAndPlace) {
+// ---- memory (rule Z13) ----
+
+PlanOptions with_memory(ByteSize size) {
+  PlanOptions options;
+  options.guest_memory = [size](const std::string&) { return std::optional(size); };
+  return options;
+}
+
+TEST(PlanMemory, RefusesWhatANodeDoesNotHaveAndKeepsTheRest) {
+  ResolvedVm wanted = vm("a", 201);
+  set(wanted, "memory", "16384");
+  set(wanted, "onboot", "1");
+  LiveState state = cluster();
+  LiveVm present = guest(201);
+  present.memory = 8_GiB;
+  set(present, "memory", "8192");
+  put(state, present);
+  LiveVm other = guest(202);
+  other.memory = 20_GiB;
+  put(state, other);
+
+  const Plan tight = plan(fleet({wanted}), state, with_memory(32_GiB));
+  ASSERT_EQ(tight.blocked.size(), 1U);
+  EXPECT_NE(tight.blocked[0].why.find("Z13"), std::string::npos) << tight.blocked[0].why;
+  ASSERT_EQ(all<SetVmOptions>(tight).size(), 1U);
+  EXPECT_TRUE(all<SetVmOptions>(tight)[0].set.contains("onboot"));
+  EXPECT_FALSE(all<SetVmOptions>(tight)[0].set.contains("memory"));
+
+  const Plan roomy = plan(fleet({wanted}), state, with_memory(36_GiB));
+  EXPECT_TRUE(roomy.blocked.empty());
+  const Plan unknown = plan(fleet({wanted}), state);
+  EXPECT_TRUE(unknown.blocked.empty());
+}
+
+TEST(PlanMemory, LessIsAlwaysAllowedAndStoppedGuestsDoNotCount) {
+  ResolvedVm wanted = vm("a", 201);
+  set(wanted, "memory", "4096");
+  LiveState state = cluster();
+  LiveVm present = guest(201);
+  present.memory = 8_GiB;
+  set(present, "memory", "8192");
+  put(state, present);
+  EXPECT_TRUE(plan(fleet({wanted}), state, with_memory(1_GiB)).blocked.empty());
+
+  LiveState quiet = cluster();
+  LiveVm stopped = guest(201, PowerState::kStopped);
+  stopped.memory = 2_GiB;
+  set(stopped, "memory", "2048");
+  put(quiet, stopped);
+  EXPECT_TRUE(plan(fleet({wanted}), quiet, with_memory(1_GiB)).blocked.empty());
+}
+
+TEST(PlanMemory, ANewGuestThatDoesNotFitIsNotMade) {
+  ResolvedVm first = vm("a", 201);
+  set(first, "memory", "6144");
+  ResolvedVm second = vm("b", 202);
+  set(second, "memory", "6144");
+  const Plan made = plan(fleet({first, second}), cluster(), with_memory(8_GiB));
+  EXPECT_EQ(all<CreateVm>(made).size(), 1U) << "the second one does not fit beside the first";
+  ASSERT_EQ(made.blocked.size(), 1U);
+  EXPECT_EQ(made.blocked[0].address.name, "b");
+}
+
+TEST(PlanReasons, CarryTheRule) {
   ResolvedVm wanted = vm("a", 201);
   wanted.disks = {disk("root", "scsi0", "SSD-r10", "32GiB", "discard=on")};
   LiveState state = cluster();
   LiveVm present = guest(201);
   attach(present, "scsi0", "SSD-r10:vm-201-disk-0,size=32G");
   put(state, present);
-  PlanOptions options;
-  options.why = [](std::string_view rule) { return "because of " + std::string(rule); };
-  const Plan made = plan(fleet({wanted}), state, options);
+  const Plan made = plan(fleet({wanted}), state);
   const PlannedChange& change = made.operations.at(0).changes.at(0);
   EXPECT_EQ(change.rule, "D1");
-  EXPECT_EQ(change.reason, "because of D1");
   EXPECT_EQ(change.from, "unset");
   EXPECT_EQ(change.to, "on");
 }

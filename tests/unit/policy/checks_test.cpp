@@ -239,6 +239,12 @@ TEST(BackupChecks, EachRowFires) {
   EXPECT_TRUE(backup_is_fresh(std::nullopt, 0));
 }
 
+TEST(FirmwareChecks, EachRowFires) {
+  expect_each_row_fires(
+      firmware_checks(), FirmwareChange{.key = "machine", .from = "pc-q35-9.0", .to = "q35"},
+      {{.key = "bios", .from = "unset", .to = "ovmf"}, {.key = "machine", .from = "unset", .to = "q35"}});
+}
+
 TEST(ConversionChecks, EachRowFires) {
   expect_each_row_fires(
       conversion_checks(), ConversionFacts{.disk = "scsi0", .backed_up = true},

@@ -1,5 +1,7 @@
 #include "providers/pve/errors.h"
 
+#include "reconciler/model/error_text.h"
+
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "reconciler/base/units.h"
+#include "reconciler/model/diff.h"
+#include "reconciler/model/live_state.h"
+
+namespace pvr {
+
+/// Memory that the guests of a node may have together; nothing: unknown, so nothing is refused.
+using GuestMemoryOf = std::function<std::optional<ByteSize>(const std::string& node)>;
+
+/// Adds up the memory of the guests that run, or are to run, on each node, and refuses what exceeds it (rule Z13). What
+/// a guest has already is its own: only more can be refused.
+class MemoryBook {
+ public:
+  MemoryBook(const LiveState& live, GuestMemoryOf room);
+
+  /// Why the guest cannot run on the node with `memory`; nothing: it can, and counts with it from now on.
+  [[nodiscard]] std::optional<std::string> give(const std::string& node, Vmid vmid, ByteSize memory);
+
+ private:
+  GuestMemoryOf room_;
+  std::map<std::string, std::map<std::uint32_t, ByteSize>> guests_;  // by node
+};
+
+/// A guest as the rule sees it: the memory it will have when it runs after the plan, and what of the difference asks
+/// for it.
+struct MemoryWish {
+  ByteSize memory = {};
+  bool grows = false;   // the fleet states more than is configured
+  bool starts = false;  // it does not run yet
+};
+[[nodiscard]] MemoryWish memory_wish(const VmDiff& diff, const LiveVm* guest);
+
+}  // namespace pvr
