@@ -35,11 +35,11 @@ enum class VdevClass : std::uint8_t { kData, kLog, kSpecial, kDedup, kCache, kSp
 /// One top-level vdev of a pool.
 struct LiveVdev {
   VdevClass role = VdevClass::kData;
-  std::string kind = {};                   // "mirror", "raidz2", "draid1", "disk"
-  std::vector<std::string> devices = {};   // leaf names
+  std::string kind = {};                  // "mirror", "raidz2", "draid1", "disk"
+  std::vector<std::string> devices = {};  // leaf names
   std::optional<std::uint32_t> ashift = {};
   std::string health = {};
-  ByteSize smallest_device = {};           // zero: unknown
+  ByteSize smallest_device = {};  // zero: unknown
   Media media = Media::kUnknown;
 };
 
@@ -55,7 +55,7 @@ struct LiveZpool {
   bool read_only = false;
   std::optional<std::int64_t> last_scrub = {};  // seconds of the epoch, end of the last one
   std::optional<std::int64_t> last_trim = {};
-  std::string errors = {};                      // "No known data errors"
+  std::string errors = {};  // "No known data errors"
   std::vector<LiveVdev> vdevs = {};
 };
 
@@ -80,15 +80,15 @@ struct LiveHost {
   std::string kernel = {};
   ByteSize memory = {};
   std::optional<ByteSize> arc_min = {}, arc_max = {}, arc_size = {};
-  FlatMap<std::string> zfs_parameters = {};   // /sys/module/zfs/parameters that the rules name
-  FlatMap<std::string> modprobe_options = {}; // what modprobe.d sets for zfs at the next boot
-  std::vector<std::string> trim_timers = {};  // enabled units that trim
-  std::vector<LiveZpool> zpools = {};         // sorted by name
-  std::vector<LiveDataset> datasets = {};     // sorted by name
+  FlatMap<std::string> zfs_parameters = {};    // /sys/module/zfs/parameters that the rules name
+  FlatMap<std::string> modprobe_options = {};  // what modprobe.d sets for zfs at the next boot
+  std::vector<std::string> trim_timers = {};   // enabled units that trim
+  std::vector<LiveZpool> zpools = {};          // sorted by name
+  std::vector<LiveDataset> datasets = {};      // sorted by name
   std::vector<LiveMount> mounts = {};
   std::vector<LiveSwap> swaps = {};
-  std::vector<std::string> tools = {};        // of those a copy needs: "perl", "qemu-img", …
-  std::vector<std::string> gaps = {};         // what of all this could not be read, one sentence each
+  std::vector<std::string> tools = {};  // of those a copy needs: "perl", "qemu-img", …
+  std::vector<std::string> gaps = {};   // what of all this could not be read, one sentence each
 
   [[nodiscard]] const LiveDataset* dataset(std::string_view name) const;
   [[nodiscard]] const LiveZpool* zpool(std::string_view name) const;

@@ -14,20 +14,28 @@
 
 namespace pvr {
 
+/// One guest's file of /etc/pve, as it is.
+struct GuestFile {
+  std::string node = {};
+  Vmid vmid = {};
+  std::string text = {};
+};
+
 /// What the API cannot tell: ZFS and the system of a node. Safe from several threads; every call has a deadline of the
 /// implementation. Errors: kUnreachable (no connection, host key refused), kForbidden (no right, no sudo), kNotFound
 /// (no such dataset), kServer (the command failed; its stderr is the message).
 class ZfsReader {
  public:
   virtual ~ZfsReader() = default;
-  /// Everything, in one round trip.
+  /// Everything, in one round trip. What of it cannot be read is in `gaps`.
   [[nodiscard]] virtual Result<LiveHost> host(const std::string& node) = 0;
+  /// The files of all VMs of the cluster, in one round trip to any node of it; sorted by vmid.
+  [[nodiscard]] virtual Result<std::vector<GuestFile>> guest_files(const std::string& node) = 0;
   /// One dataset as it is now; nothing: there is none of that name.
   [[nodiscard]] virtual Result<std::optional<LiveDataset>> dataset(const std::string& node,
                                                                    const std::string& name) = 0;
   /// Volumes directly below `parent` that carry a mark of ours.
-  [[nodiscard]] virtual Result<std::vector<LiveDataset>> marked(const std::string& node,
-                                                                const std::string& parent) = 0;
+  [[nodiscard]] virtual Result<std::vector<LiveDataset>> marked(const std::string& node, const std::string& parent) = 0;
   /// Is the volume's device open? Processes that hold it, "pid (name)"; empty: nobody.
   [[nodiscard]] virtual Result<std::vector<std::string>> holders(const std::string& node,
                                                                  const std::string& volume) = 0;
@@ -45,7 +53,7 @@ struct ZvolCopy {
   std::string source = {};  // "tank/vm-701-disk-1", or a snapshot of it "…@before"
   std::string since = {};   // with a snapshot as source: only what changed after this older snapshot
   std::string target = {};
-  ByteRate limit = {};      // zero: none
+  ByteRate limit = {};  // zero: none
 };
 
 struct CopyProgress {
@@ -64,6 +72,7 @@ struct ContentChecksums {
 /// Error{effect = kPossible}: look before anything else.
 class ZfsHost : public ZfsReader {
  public:
+  /// An empty text takes the property away again: it is inherited, a mark is gone.
   [[nodiscard]] virtual Status set_properties(const std::string& node, const std::string& dataset,
                                               const FlatMap<std::string>& set) = 0;
   /// A file system that PVE can use as the `pool` of a zfspool storage; never mounted.
@@ -81,9 +90,9 @@ class ZfsHost : public ZfsReader {
                                         const std::string& name) = 0;
   [[nodiscard]] virtual Status destroy_snapshot(const std::string& node, const std::string& dataset,
                                                 const std::string& name) = 0;
-  /// Copies what is allocated and nothing else; holes of the source are holes of the target. A copy that was killed goes
-  /// on behind the last extent that was written, read back and found equal (the mark "copied" of the target). Refused
-  /// while another copy writes the target. `progress` is called from this thread.
+  /// Copies what is allocated and nothing else; holes of the source are holes of the target. A copy that was killed
+  /// goes on behind the last extent that was written, read back and found equal (the mark "copied" of the target).
+  /// Refused while another copy writes the target. `progress` is called from this thread.
   [[nodiscard]] virtual Status copy(const std::string& node, const ZvolCopy& copy,
                                     const std::function<void(const CopyProgress&)>& progress, std::stop_token stop) = 0;
   /// Reads both sides from the disks and compares them as a whole; a target that is longer may only hold zeroes behind
