@@ -21,16 +21,22 @@ struct Look {
   Checked<ResolvedFleet> fleet = {};
 };
 
+void append(Diagnostics& to, Diagnostics&& from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
 Result<Look> look(PveReader& pve, Clock& clock, const std::shared_ptr<const FleetDocument>& document,
                   const EngineOptions& options, std::stop_token stop) {
   Scope scope = scope_of(*document);
   scope.all_guests = scope.all_guests || options.all_guests;
-  auto live = observe(scope, pve, {.parallelism = options.readers, .stop = std::move(stop), .now = clock.wall()});
+  auto live = observe(
+      scope, pve, {.parallelism = options.readers, .stop = std::move(stop), .now = clock.wall(), .zfs = options.zfs});
   if (!live) return std::move(live).error();
   Look result;
   result.live = std::move(live).value();
   result.facts = gather_facts(*document, &result.live);
   result.fleet = resolve(document, result.facts);
+  append(result.fleet.diagnostics, Diagnostics(result.facts.contradictions));
   return result;
 }
 
@@ -77,10 +83,6 @@ void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, 
     operation.node = vm->node;
     plan.operations.push_back(std::move(operation));
   }
-}
-
-void append(Diagnostics& to, Diagnostics&& from) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
 /// "vm/201" → 201.
