@@ -400,11 +400,14 @@ class HostReader {
     if (const std::string_view* rows = part("mounts", "its mounts")) {
       for (const std::string_view row : lines_of(*rows)) {
         const auto words = words_of(row);
-        if (words.size() != 3) {
+        if (words.size() == 2) {  // without a source, as some file systems in user space are
+          host_.mounts.push_back({unescaped(words[0]), {}, std::string(words[1])});
+        } else if (words.size() == 3) {
+          host_.mounts.push_back({unescaped(words[0]), unescaped(words[1]), std::string(words[2])});
+        } else {
           keep(malformed("findmnt", row), "its mounts");
           break;
         }
-        host_.mounts.push_back({unescaped(words[0]), unescaped(words[1]), std::string(words[2])});
       }
     }
     if (const std::string_view* rows = part("swaps", "its swaps")) {

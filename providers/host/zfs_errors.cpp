@@ -23,6 +23,7 @@ constexpr Meaning kMeanings[] = {
     {"could not find any snapshots to destroy", ErrorKind::kNotFound},
     {"dataset is busy", ErrorKind::kLocked},
     {"pool is busy", ErrorKind::kLocked},
+    {" is in use", ErrorKind::kLocked},  // the copy program
     {"already exists", ErrorKind::kConflict},
     {"a password is required", ErrorKind::kForbidden},
     {"a terminal is required", ErrorKind::kForbidden},

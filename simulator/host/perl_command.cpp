@@ -13,7 +13,10 @@
 namespace pvesim {
 namespace {
 
+// Facts (the copy program): a target says what is copied into it, and how far; one that holds data without saying so,
+// or a copy of something else, is refused.
 constexpr const char* kCopied = "pvereconcile:copied";
+constexpr const char* kCopy = "pvereconcile:copy";
 
 std::string device_name(HostCall& call, const Dataset& dataset) {
   return "/dev/zd" + std::to_string(guid_of(call.world, dataset) % 100000 * 16);
@@ -52,6 +55,22 @@ std::optional<Content> content(HostCall& call, const std::string& name) {
   return Content{snapshot->second.fingerprint, snapshot->second.used, snapshot->second.size, dataset->backing};
 }
 
+/// Stands for the guid of a volume or of a snapshot.
+std::uint64_t identity(HostCall& call, const std::string& name) {
+  const auto at = name.find('@');
+  const auto dataset = find_dataset(call.world, call.node, name.substr(0, at));
+  std::uint64_t id = dataset ? guid_of(call.world, *dataset) : 0;
+  if (at != std::string::npos)
+    for (const char c : name.substr(at)) id = (id ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  return id;
+}
+
+struct Origin {
+  std::uint64_t to = 0;
+  std::uint64_t since = 0;
+  [[nodiscard]] std::string text() const { return "to=" + std::to_string(to) + " from=" + std::to_string(since); }
+};
+
 std::uint64_t mixed(std::uint64_t a, std::uint64_t b) {
   std::uint64_t hash = 0xcbf29ce484222325U;
   for (const std::uint64_t part : {a, b}) hash = (hash ^ part) * 0x100000001b3U;
@@ -85,20 +104,27 @@ HostAnswer copy(HostCall& call) {
     return refuse(1, "/dev/zvol/" + names[1] + ": No such file or directory");
   if (!open_by(call.world, *into).empty()) return refuse(1, "/dev/zvol/" + names[1] + ": Device or resource busy");
   Volume& target = *into->volume;
-  if (target.size < from->size) return refuse(1, "\"" + names[1] + "\" is smaller than \"" + names[0] + "\"");
-  std::uint64_t result = from->fingerprint;
-  if (!since.empty()) {
-    const auto older = content(call, names[0].substr(0, names[0].find('@')) + "@" + since);
-    if (!older) return refuse(1, "\"" + since + "\": dataset does not exist");
-    // What changed lands on whatever is there; on another base that is neither.
-    if (target.fingerprint != older->fingerprint) result = mixed(target.fingerprint, from->fingerprint);
-  } else if (target.fingerprint != 0 && target.fingerprint != from->fingerprint &&
-             !target.properties.contains(kCopied)) {
-    result = mixed(target.fingerprint, from->fingerprint);  // holes are left out, so old data stays
-  }
+  if (target.size < from->size) return refuse(1, names[1] + " is smaller than " + names[0]);
+  const Origin origin{identity(call, names[0]),
+                      since.empty() ? 0 : identity(call, names[0].substr(0, names[0].find('@')) + "@" + since)};
+  if (!since.empty() && !content(call, names[0].substr(0, names[0].find('@')) + "@" + since))
+    return refuse(1, "\"" + since + "\": dataset does not exist");
   std::int64_t begin = 0;
-  if (const auto mark = target.properties.find(kCopied); mark != target.properties.end())
-    begin = std::min<std::int64_t>(from->used, std::stoll(mark->second));
+  if (const auto mark = target.properties.find(kCopy); mark != target.properties.end()) {
+    const auto at = target.properties.find(kCopied);
+    const std::int64_t copied = at == target.properties.end() ? 0 : std::stoll(at->second);
+    if (mark->second == origin.text())
+      begin = std::min(from->used, copied);
+    else if (since.empty())
+      return refuse(1, names[1] + " holds a copy of something else");
+    else if (!starts_with(mark->second, "to=" + std::to_string(origin.since) + " ") || copied < from->used)
+      return refuse(1, names[1] + " does not hold " + since);
+  } else if (target.fingerprint != 0 || !since.empty()) {
+    return refuse(1, since.empty() ? names[1] + " already holds data, and no mark of a copy"
+                                   : names[1] + " does not hold " + since);
+  }
+  target.properties[kCopy] = origin.text();
+  target.properties[kCopied] = std::to_string(begin);
   const double rate = std::max(1024.0, copy_rate(*from->backing, *into->backing, limit / 1024));
   const std::int64_t end = call.cut ? begin + (from->used - begin) / 2 : from->used;
   const std::string marked_key = into->name;
@@ -121,7 +147,7 @@ HostAnswer copy(HostCall& call) {
     written.properties[kCopied] = std::to_string(end);
     return {137, {}, {}};
   }
-  written.fingerprint = result;
+  written.fingerprint = from->fingerprint;
   written.properties[kCopied] = std::to_string(from->size);
   HostAnswer answer;
   answer.out = "total " + std::to_string(from->used) + "\n";

@@ -42,11 +42,11 @@ class ObserveHosts : public ::testing::Test {
     options.endpoints = {"https://n1:8006"};
     options.token_id = "root@pam!ci";
     options.token_secret = Secret("s-root");
-    client_ = std::make_unique<PveClient>(
-        std::move(options),
-        std::make_unique<testing::SimulatedTransport>(
-            *simulator_, std::map<std::string, std::string>{{"https://n1:8006", "n1"}}),
-        clock_, std::stop_token());
+    client_ =
+        std::make_unique<PveClient>(std::move(options),
+                                    std::make_unique<testing::SimulatedTransport>(
+                                        *simulator_, std::map<std::string, std::string>{{"https://n1:8006", "n1"}}),
+                                    clock_, std::stop_token());
   }
   LiveState look(ZfsReader* zfs) {
     auto live = observe({.all_guests = true}, *client_, {.now = clock_.wall(), .zfs = zfs});
