@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "providers/host/host_access.h"
+
 namespace pvr::cli {
 
 Result<std::unique_ptr<Connection>> Connection::open(const Invocation& invocation, const Terminal& terminal,
@@ -30,6 +32,10 @@ Result<std::unique_ptr<Connection>> Connection::open(const Invocation& invocatio
   options.user_agent = "pvereconcile/" PVERECONCILE_VERSION;
   connection->as_root_ = options.token_id.empty() && options.user == "root@pam";
   connection->client_ = std::make_unique<PveClient>(std::move(options), connection->clock_, std::move(stop));
+  connection->runner_ = invocation.simulate ? connection->simulated_->runner() : host_runner(document);
+  if (connection->runner_)
+    connection->zfs_ =
+        std::make_unique<HostZfs>(*connection->runner_, connection->clock_, HostZfsOptions{.sudo = document.ssh_sudo});
   return connection;
 }
 

@@ -6,6 +6,7 @@
 #include "cli/command_line.h"
 #include "cli/simulated.h"
 #include "cli/terminal.h"
+#include "providers/host/host_zfs.h"
 #include "providers/pve/pve_client.h"
 #include "reconciler/base/result.h"
 #include "reconciler/model/fleet_document.h"
@@ -20,6 +21,8 @@ class Connection {
   [[nodiscard]] static Result<std::unique_ptr<Connection>> open(const Invocation& invocation, const Terminal& terminal,
                                                                 const WrittenCluster& document, std::stop_token stop);
   [[nodiscard]] PveApi& pve() { return *client_; }
+  /// Host access: over ssh when the fleet has cluster.ssh, into the simulated nodes with --simulate; null: none.
+  [[nodiscard]] ZfsHost* zfs() const { return zfs_.get(); }
   [[nodiscard]] Clock& clock() { return clock_; }
   /// The session is root@pam with a ticket.
   [[nodiscard]] bool as_root() const { return as_root_; }
@@ -28,6 +31,8 @@ class Connection {
   SystemClock clock_;
   std::unique_ptr<SimulatedCluster> simulated_;  // outlives the client
   std::unique_ptr<PveClient> client_;
+  std::unique_ptr<CommandRunner> runner_;  // outlives zfs_
+  std::unique_ptr<ZfsHost> zfs_;
   bool as_root_ = false;
 };
 

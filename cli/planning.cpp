@@ -37,6 +37,7 @@ Result<EngineOptions> engine_options(const Invocation& invocation, const Written
   };
   options.plan.allow = {
       .restart = allowed("restart"), .offline_copy = allowed("offline-copy"), .destroy = allowed("destroy")};
+  options.zfs = connection.zfs();
   options.plan.targets = invocation.targets;
   options.plan.force_capacity = invocation.force_capacity;
   options.plan.as_root = connection.as_root();

@@ -8,6 +8,38 @@
 
 namespace pvr::cli {
 
+namespace {
+
+class SimulatedNodes final : public CommandRunner {
+ public:
+  explicit SimulatedNodes(pvesim::Simulator& simulator) : simulator_(simulator) {}
+  Result<CommandOutput> run(const Command& command) override {
+    if (command.stop.stop_requested()) return Error{.kind = ErrorKind::kInterrupted, .message = "stopped"};
+    pvesim::CommandAnswer answer = simulator_.run_command(command.node, command.argv, command.input);
+    if (answer.delivery != pvesim::Delivery::kAnswer)
+      return Error{.kind = ErrorKind::kUnreachable,
+                   .message = "no connection to node \"" + command.node + "\"",
+                   .effect = command.acts && answer.delivery != pvesim::Delivery::kConnectRefused ? Effect::kPossible
+                                                                                                  : Effect::kNone};
+    CommandOutput output{.exit_code = answer.exit_code, .out = std::move(answer.out), .err = std::move(answer.err)};
+    if (!command.on_line) return output;
+    std::string_view rest = output.out;
+    for (auto end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
+      command.on_line(rest.substr(0, end));
+      rest.remove_prefix(end + 1);
+    }
+    output.out.clear();
+    return output;
+  }
+
+ private:
+  pvesim::Simulator& simulator_;
+};
+
+}  // namespace
+
+std::unique_ptr<CommandRunner> SimulatedCluster::runner() { return std::make_unique<SimulatedNodes>(*simulator_); }
+
 SimulatedCluster::SimulatedCluster() = default;
 SimulatedCluster::~SimulatedCluster() = default;
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "providers/host/command_runner.h"
 #include "reconciler/base/result.h"
 
 namespace pvesim {
@@ -31,6 +32,8 @@ class SimulatedCluster {
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
   [[nodiscard]] const std::string& token_id() const { return token_id_; }
   [[nodiscard]] const std::string& token_secret() const { return token_secret_; }
+  /// Commands on its nodes: what ssh is for a real cluster. The cluster outlives it.
+  [[nodiscard]] std::unique_ptr<CommandRunner> runner();
 
  private:
   SimulatedCluster();

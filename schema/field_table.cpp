@@ -202,10 +202,17 @@ class Builder {
   }
 
   void small_tables() {
-    t_.ssh = {"ssh",
-              "SSH to the nodes. Optional; unlocks what the API cannot tell or do.",
-              {required(text("user", Key::kSshUser, "User on the nodes.")),
-               own("sudo", Key::kSshSudo, kBoolForm, "Use sudo on the nodes.")}};
+    t_.ssh = {
+        "ssh",
+        "SSH to the nodes. Optional; unlocks what the API cannot tell or do.",
+        {required(text("user", Key::kSshUser, "User on the nodes.")),
+         own("sudo", Key::kSshSudo, kBoolForm, "Use sudo on the nodes."),
+         own("hosts", Key::kSshHosts, kNamedTextForm,
+             "Host name or address by node; without it the node's name is used, as the ssh configuration has it."),
+         integer("port", Key::kSshPort, 1, 65535, "Port of the nodes' sshd; else the ssh configuration says it."),
+         own("local", Key::kSshLocal, kBoolForm,
+             "Whether this machine is the node of its name, where commands run without ssh; by itself on a PVE "
+             "node.")}};
     t_.limits = {
         "limits",
         "Bounds for the work of one run.",

@@ -50,6 +50,9 @@ enum class Key : std::uint8_t {
   kLimits,
   kSshUser,
   kSshSudo,
+  kSshPort,
+  kSshHosts,
+  kSshLocal,
   kLimit,
   // storage, class, lane, pool
   kType,

@@ -31,6 +31,16 @@ std::string endpoint_problem(std::string_view url) {
   return {};
 }
 
+std::string address_problem(std::string_view text) {
+  const bool clean = !text.empty() && text.size() < 256 && text.front() != '-' && std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' ||
+           c == '_' || c == ':' || c == '%';
+  });
+  return clean ? std::string()
+               : "It is a host name, an address, or a Host of the ssh configuration; user and port are keys of their "
+                 "own.";
+}
+
 std::string fingerprint_problem(std::string_view text) {
   auto hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); };
   bool ok = text.size() == 95;
@@ -256,6 +266,20 @@ void FleetReader::read_cluster(const Table& table, const YamlNode& node) {
         break;
       case Key::kSshSudo:
         cluster.ssh_sudo = in().boolean(field, value).value_or(false);
+        break;
+      case Key::kSshPort:
+        if (const auto port = in().integer(field, value)) cluster.ssh_port = static_cast<int>(*port);
+        break;
+      case Key::kSshLocal:
+        cluster.ssh_local = in().boolean(field, value);
+        break;
+      case Key::kSshHosts:
+        in().named(field.name, value, [&](std::string_view name, const YamlNode& at, const YamlNode& host) {
+          if (const std::string problem = node_problem(name); !problem.empty())
+            in().error(at.span, "schema.name.invalid", "Not a legal name", fmt::format("\"{}\": {}", name, problem));
+          static constexpr Field kAddress{.name = "hosts", .forms = kTextForm};
+          if (auto text = checked_text(kAddress, host, address_problem)) cluster.ssh_hosts.set(name, std::move(*text));
+        });
         break;
       case Key::kLimit: {
         std::optional<OptionValue> limit;

@@ -43,7 +43,9 @@ Fault read_fault(Problems& problems, const YAML::Node& node, const std::string& 
     problems.add(map.mark(), what + " needs 'action'");
   else
     fault.action = read_action(problems, map.node("action"), map.path_of("action"));
-  if (const std::string match = map.text("match"); !match.empty()) {  // "PUT /nodes/*/qemu/*/config" or only a path
+  if (const std::string match = map.text("match"); !match.empty() && fault.for_host()) {
+    fault.path = match;
+  } else if (!match.empty()) {  // "PUT /nodes/*/qemu/*/config" or only a path
     const auto space = match.find(' ');
     if (space != std::string::npos) fault.method = match.substr(0, space);
     fault.path = space == std::string::npos ? match : match.substr(space + 1);
@@ -133,7 +135,7 @@ class Loader {
   void read_node(const std::string& name, const YAML::Node& yaml, int id) {
     const MapReader map(problems_, yaml, "nodes." + name,
                         {"version", "qemu", "zfs", "kernel", "cpu", "sockets", "cpu_model", "memory", "rootfs",
-                         "rootfs_used", "uptime", "online", "pools", "vgs", "pci", "disks", "filesystems"});
+                         "rootfs_used", "uptime", "online", "pools", "vgs", "pci", "disks", "filesystems", "host"});
     Node node;
     node.name = name;
     node.id = id;
@@ -148,6 +150,7 @@ class Loader {
     node.memory = map.size("memory", node.memory);
     node.rootfs_size = map.size("rootfs", node.rootfs_size);
     node.rootfs_used = map.share("rootfs_used", node.rootfs_size, node.rootfs_used);
+    read_host(map, node);
     node.booted = world_.now() - std::chrono::milliseconds(map.duration("uptime", 86400000));
     const MapReader pools(problems_, map.node("pools"), map.path_of("pools"));
     for (const auto& [pool, what] : pools.entries())
@@ -177,10 +180,51 @@ class Loader {
     for (const auto& [vg, what] : vgs.entries()) read_vg(name, vg, what, vgs.path_of(vg));
   }
 
+  static Section texts_of(const std::vector<std::pair<std::string, YAML::Node>>& entries) {
+    Section section;
+    for (const auto& [key, value] : entries)
+      if (value.IsScalar()) section[key] = value.Scalar();
+    return section;
+  }
+
+  void read_host(const MapReader& node_map, Node& node) {
+    const MapReader map(problems_, node_map.node("host"), node_map.path_of("host"),
+                        {"arc_max", "arc_min", "swaps", "timers", "trim_cron", "parameters", "modprobe", "tools"});
+    HostFacts& host = node.host;
+    host.arc_max = map.size("arc_max", 0);
+    host.arc_min = map.size("arc_min", 0);
+    for (const YAML::Node& item : sequence(problems_, map.node("swaps"), map.path_of("swaps"))) {
+      const MapReader one(problems_, item, map.path_of("swaps"), {"device", "size"});
+      host.swaps.push_back({one.required_text("device"), one.size("size", 8LL << 30)});
+    }
+    for (const YAML::Node& item : sequence(problems_, map.node("timers"), map.path_of("timers")))
+      if (item.IsScalar()) host.timers.push_back(item.Scalar());
+    host.trim_cron = map.flag("trim_cron", false);
+    host.parameters = texts_of(MapReader(problems_, map.node("parameters"), map.path_of("parameters")).entries());
+    host.modprobe = texts_of(MapReader(problems_, map.node("modprobe"), map.path_of("modprobe")).entries());
+    if (!map.has("tools")) return;
+    host.tools.clear();
+    for (const YAML::Node& item : sequence(problems_, map.node("tools"), map.path_of("tools")))
+      if (item.IsScalar()) host.tools.push_back(item.Scalar());
+  }
+
+  PoolVdev read_vdev(const YAML::Node& yaml, const std::string& what) {
+    const MapReader map(problems_, yaml, what, {"class", "layout", "disks", "ashift", "disk_size", "media"});
+    PoolVdev vdev;
+    vdev.role = map.one_of("class", {"logs", "special", "dedup", "cache", "spares"}, "special");
+    vdev.layout = map.one_of("layout", {"single", "mirror"}, "single");
+    vdev.disks = static_cast<int>(map.integer("disks", vdev.layout == "mirror" ? 2 : 1, 1, 255));
+    vdev.ashift = static_cast<int>(map.integer("ashift", 12, 9, 16));
+    vdev.disk_size = map.size("disk_size", 100LL << 30);
+    vdev.media = map.one_of("media", {"ssd", "nvme", "hdd"}, "ssd");
+    return vdev;
+  }
+
   ZPool read_pool(const std::string& name, const YAML::Node& yaml, const std::string& what) {
-    const MapReader map(problems_, yaml, what,
-                        {"layout", "disks", "size", "ashift", "media", "used", "frag", "autotrim", "health", "dedup",
-                         "compression", "datasets"});
+    const MapReader map(
+        problems_, yaml, what,
+        {"layout", "disks", "size", "ashift", "media", "used", "frag", "autotrim", "health", "dedup", "compression",
+         "datasets", "properties", "vdevs", "disk_size", "scrub_age", "trim_age", "errors"});
     ZPool pool;
     pool.name = name;
     pool.layout = map.one_of("layout", {"single", "mirror", "raid10", "raidz", "raidz2", "raidz3", "draid"}, "mirror");
@@ -199,6 +243,16 @@ class Loader {
     pool.health = map.one_of("health", {"ONLINE", "DEGRADED", "FAULTED", "SUSPENDED"}, "ONLINE");
     pool.dedup = map.number("dedup", 1, 1, 1000);
     pool.compression = map.text("compression", "on");
+    pool.disk_size = map.size("disk_size", 0);
+    if (map.text("scrub_age", "7d") != "never")
+      pool.scrub_age = map.has("scrub_age") ? map.duration("scrub_age", 0) / 1000 : 7 * 86400;
+    if (map.has("trim_age")) pool.trim_age = map.duration("trim_age", 0) / 1000;
+    pool.errors = static_cast<int>(map.integer("errors", 0, 0, 1000000));
+    for (const YAML::Node& item : sequence(problems_, map.node("vdevs"), map.path_of("vdevs")))
+      pool.vdevs.push_back(read_vdev(item, map.path_of("vdevs")));
+    const MapReader properties(problems_, map.node("properties"), map.path_of("properties"));
+    for (const auto& [dataset, values] : properties.entries())
+      pool.properties[dataset] = texts_of(MapReader(problems_, values, properties.path_of(dataset)).entries());
     pool.datasets.insert(name);
     for (const YAML::Node& item : sequence(problems_, map.node("datasets"), map.path_of("datasets"))) {
       if (!item.IsScalar() || item.Scalar().rfind(name + "/", 0) != 0)
@@ -491,12 +545,14 @@ class Loader {
     zvols_.clear();
     const MapReader map(problems_, vm.node("zvols"), vm.path_of("zvols"));
     for (const auto& [name, yaml] : map.entries()) {
-      const MapReader one(problems_, yaml, map.path_of(name), {"size", "volblocksize", "refreservation", "used"});
+      const MapReader one(problems_, yaml, map.path_of(name),
+                          {"size", "volblocksize", "refreservation", "used", "properties"});
       const std::string text = render_vm_config(guest.config);
       if (text.find(name) == std::string::npos)
         problems_.add(one.mark(), map.path_of(name) + " is no volume of this VM");
       VolumeProperties properties = read_properties(one, 0);
       if (one.has("size")) properties.size = one.size("size", 0);
+      properties.own = texts_of(MapReader(problems_, one.node("properties"), one.path_of("properties")).entries());
       zvols_.emplace(name, std::move(properties));
     }
   }

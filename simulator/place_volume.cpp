@@ -99,6 +99,7 @@ std::string place_volume(World& world, const std::string& storage, const std::st
   made.ctime = world.now_seconds();
   made.notes = properties.notes;
   made.is_protected = properties.is_protected;
+  made.properties = properties.own;
   backing->volumes.emplace(name.key, std::move(made));
   return {};
 }

@@ -19,6 +19,7 @@ struct VolumeProperties {
   std::optional<std::int64_t> used = {};
   std::string notes = {};
   bool is_protected = false;
+  Section own = {};  // ZFS properties set on it
 };
 
 /// Connects a storage section with the places it stands on. With `nodes` every one of them must have its place, without

@@ -9,6 +9,8 @@
 
 #include "simulator/api/method.h"
 #include "simulator/cluster_file.h"
+#include "simulator/host/datasets.h"
+#include "simulator/host/host_command.h"
 #include "simulator/inspect.h"
 #include "simulator/wire/certificate.h"
 #include "simulator/wire/server.h"
@@ -210,6 +212,69 @@ std::string Simulator::url(const std::string& node) const {
 void Simulator::stop() { impl_->stop(); }
 std::string Simulator::fingerprint(const std::string& node) const { return impl_->certificate(node).fingerprint; }
 std::string Simulator::certificate(const std::string& node) const { return impl_->certificate(node).certificate; }
+
+CommandAnswer Simulator::run_command(const std::string& node, const std::vector<std::string>& argv,
+                                     const std::string& input) {
+  World& world = impl_->world();
+  const auto lock = world.guard();
+  world.catch_up();
+  const auto found = world.nodes.find(node);
+  if (found == world.nodes.end() || !found->second.online) return {255, {}, {}, Delivery::kConnectRefused};
+  std::string words;
+  for (const std::string& word : argv)
+    if (!words.empty() || (word != "sudo" && word != "-n" && word != "--")) words += (words.empty() ? "" : " ") + word;
+  Fault fault;
+  const bool met = impl_->service().faults().for_command(words, fault);
+  if (met && fault.action == FaultAction::kHostRefuse) return {255, {}, {}, Delivery::kConnectRefused};
+  if (met && fault.action == FaultAction::kHostDrop) return {255, {}, {}, Delivery::kReset};
+  if (met && fault.action == FaultAction::kHostFail) return {1, {}, fault.message + "\n", Delivery::kAnswer};
+  HostAnswer answer = run_host_command({.world = world,
+                                        .node = found->second,
+                                        .argv = argv,
+                                        .input = input,
+                                        .cut = met && fault.action == FaultAction::kHostCut});
+  const bool lost = met && (fault.action == FaultAction::kHostLoseAnswer || fault.action == FaultAction::kHostCut);
+  if (lost || !found->second.online) return {255, {}, {}, Delivery::kLost};
+  return {answer.exit_code, std::move(answer.out), std::move(answer.err), Delivery::kAnswer};
+}
+
+std::vector<ZvolInfo> Simulator::zvols() const {
+  World& world = impl_->world();
+  const auto lock = world.guard();
+  std::vector<ZvolInfo> found;
+  for (const auto& [name, node] : world.nodes) {
+    for (const Dataset& dataset : datasets_of(world, node)) {
+      if (!dataset.is_volume()) continue;
+      const Volume& volume = *dataset.volume;
+      found.push_back({.node = name,
+                       .name = dataset.name,
+                       .size = volume.size,
+                       .used = volume.used,
+                       .volblocksize = volume.volblocksize,
+                       .refreservation = volume.refreservation,
+                       .fingerprint = volume.fingerprint,
+                       .guid = guid_of(world, dataset),
+                       .properties = {volume.properties.begin(), volume.properties.end()},
+                       .snapshots = snapshots_of(volume)});
+    }
+  }
+  return found;
+}
+
+void Simulator::hold_zvol(const std::string& node, const std::string& name, const std::string& holder) {
+  World& world = impl_->world();
+  const auto lock = world.guard();
+  const auto dataset = find_dataset(world, world.nodes.at(node), name);
+  if (!dataset || !dataset->is_volume()) throw std::out_of_range("the simulated cluster has no zvol " + name);
+  dataset->volume->held_by.insert(holder);
+}
+
+void Simulator::release_zvol(const std::string& node, const std::string& name, const std::string& holder) {
+  World& world = impl_->world();
+  const auto lock = world.guard();
+  const auto dataset = find_dataset(world, world.nodes.at(node), name);
+  if (dataset && dataset->volume != nullptr) dataset->volume->held_by.erase(holder);
+}
 
 int Simulator::open_connections() const {
   int open = 0;

@@ -70,6 +70,25 @@ struct TaskInfo {
   std::vector<std::string> log = {};
 };
 
+/// A zvol as the node itself sees it, whatever PVE knows of it.
+struct ZvolInfo {
+  std::string node = {};
+  std::string name = {};  // "tank/vbs16k/vm-100-disk-0"
+  std::int64_t size = 0, used = 0, volblocksize = 0, refreservation = 0;
+  std::uint64_t fingerprint = 0;
+  std::uint64_t guid = 0;
+  std::map<std::string, std::string> properties = {};  // set on it, user properties included
+  std::vector<std::string> snapshots = {};             // in the order they were taken
+};
+
+/// What became of a command on a node.
+struct CommandAnswer {
+  int exit_code = 0;
+  std::string out = {};
+  std::string err = {};
+  Delivery delivery = Delivery::kAnswer;
+};
+
 /// A simulated PVE cluster. handle() is the whole server without a transport; listen() puts HTTPS in front of it.
 /// Thread safe. Shares only the wire with clients: it includes no header outside simulator/.
 class Simulator {
@@ -84,6 +103,10 @@ class Simulator {
 
   /// Serves one request to its end. May take virtual time.
   [[nodiscard]] Response handle(const Request& request);
+
+  /// Runs a command on a node, as ssh would: simulator/host/host_command.h says which there are. Takes virtual time.
+  [[nodiscard]] CommandAnswer run_command(const std::string& node, const std::vector<std::string>& argv,
+                                          const std::string& input = {});
 
   // --- the wire
   /// Starts listening and answers the (first) port. Throws std::runtime_error when the address cannot be bound.
@@ -132,6 +155,11 @@ class Simulator {
   /// What an orderly run would not leave: unreferenced disks, unusedN entries ("100:unused0"), config locks
   /// ("100:lock=clone").
   [[nodiscard]] std::vector<std::string> leftovers() const;
+  /// Every zvol of every node, sorted by node and name; also those PVE does not take for its own.
+  [[nodiscard]] std::vector<ZvolInfo> zvols() const;
+  /// Somebody on the node opens the zvol's device and keeps it open ("4711 (dd)"), or closes it again.
+  void hold_zvol(const std::string& node, const std::string& name, const std::string& holder);
+  void release_zvol(const std::string& node, const std::string& name, const std::string& holder);
   [[nodiscard]] std::vector<TaskInfo> tasks() const;
   [[nodiscard]] std::string storage_cfg() const;
   /// Requests so far by (verb, path template).

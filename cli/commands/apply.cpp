@@ -190,7 +190,8 @@ ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
   options.with_lease = !invocation.no_lease;
   options.lease.holder = holder_name();
   options.lease.break_existing = invocation.break_lease;
-  const ApplyReport report = apply(plan, {connection.pve(), connection.clock(), events}, options, interruption.token());
+  const ApplyReport report =
+      apply(plan, {connection.pve(), connection.clock(), events, connection.zfs()}, options, interruption.token());
 
   terminal.out << (json ? report_json(plan, report) : report_text(plan, report, out_options(invocation, terminal)));
   if (log && !log->good())

@@ -148,7 +148,8 @@ ExitCode run_explain(const Invocation& invocation, Terminal& terminal) {
   if (has_cluster(invocation, terminal, *document)) {
     const auto connection = Connection::open(invocation, terminal, document->cluster, interruption.token());
     if (!connection) return fail(connection.error());
-    auto found = status((*connection)->pve(), (*connection)->clock(), document, {}, interruption.token());
+    auto found = status((*connection)->pve(), (*connection)->clock(), document, {.zfs = (*connection)->zfs()},
+                        interruption.token());
     if (!found) return fail(found.error());
     fleet = std::move(found->fleet);
     diagnostics = std::move(found->diagnostics);

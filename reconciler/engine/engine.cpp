@@ -24,16 +24,22 @@ struct Look {
   Checked<ResolvedFleet> fleet = {};
 };
 
+void append(Diagnostics& to, Diagnostics&& from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
 Result<Look> look(PveReader& pve, Clock& clock, const std::shared_ptr<const FleetDocument>& document,
                   const EngineOptions& options, std::stop_token stop) {
   Scope scope = scope_of(*document);
   scope.all_guests = scope.all_guests || options.all_guests;
-  auto live = observe(scope, pve, {.parallelism = options.readers, .stop = std::move(stop), .now = clock.wall()});
+  auto live = observe(
+      scope, pve, {.parallelism = options.readers, .stop = std::move(stop), .now = clock.wall(), .zfs = options.zfs});
   if (!live) return std::move(live).error();
   Look result;
   result.live = std::move(live).value();
   result.facts = gather_facts(*document, &result.live);
   result.fleet = resolve(document, result.facts);
+  append(result.fleet.diagnostics, Diagnostics(result.facts.contradictions));
   return result;
 }
 
@@ -116,7 +122,9 @@ GuestMemoryOf guest_memory_of(const LiveState& live) {
   return [&live](const std::string& name) -> std::optional<ByteSize> {
     const LiveNode* node = live.node(name);
     if (node == nullptr || node->memory.bytes == 0) return std::nullopt;
-    const ByteSize taken = system_memory(node->memory);
+    const LiveHost* host = live.host(name);
+    const ByteSize arc = host != nullptr ? host->arc_max.value_or(ByteSize{}) : ByteSize{};
+    const ByteSize taken = system_memory(node->memory) + arc;
     return ByteSize{node->memory.bytes - std::min(taken.bytes, node->memory.bytes)};
   };
 }
@@ -136,10 +144,6 @@ void give_reasons(Plan& plan, const ResolvedFleet& fleet) {
       change.reason = rule_reason(fleet, address, key, change.rule);
     }
   }
-}
-
-void append(Diagnostics& to, Diagnostics&& from) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
 /// "vm/201" → 201.

@@ -19,6 +19,7 @@
 #include "reconciler/ports/clock.h"
 #include "reconciler/ports/event_sink.h"
 #include "reconciler/ports/pve_api.h"
+#include "reconciler/ports/zfs_host.h"
 
 namespace pvr {
 
@@ -30,6 +31,7 @@ struct EngineOptions {
   PlanOptions plan = {};      // `now` is filled from the clock
   std::uint32_t readers = 6;  // requests at the same time
   bool all_guests = false;    // read guests the fleet does not name, too: audit, adopt
+  ZfsReader* zfs = nullptr;   // host access; null: none. Outlives the call
 };
 
 /// Everything a plan was made from, and the plan. `plan` is there unless `diagnostics` has errors.

@@ -152,7 +152,8 @@ class Run {
                                       .memory = memory_,
                                       .lease = lease_,
                                       .patience = options_.patience,
-                                      .stop = stop_});
+                                      .stop = stop_,
+                                      .zfs = ports_.zfs});
     ports_.events.emit(
         OperationFinished{.operation = operation.id, .outcome = end.report.outcome, .detail = end.report.detail});
     return end;

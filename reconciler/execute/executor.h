@@ -12,6 +12,7 @@
 #include "reconciler/ports/clock.h"
 #include "reconciler/ports/event_sink.h"
 #include "reconciler/ports/pve_api.h"
+#include "reconciler/ports/zfs_host.h"
 
 namespace pvr {
 
@@ -19,6 +20,7 @@ struct ApplyPorts {
   PveApi& pve;
   Clock& clock;
   EventSink& events;
+  ZfsHost* zfs = nullptr;  // host access; null: none
 };
 
 struct ApplyOptions {

@@ -16,6 +16,7 @@
 #include "reconciler/ports/clock.h"
 #include "reconciler/ports/event_sink.h"
 #include "reconciler/ports/pve_api.h"
+#include "reconciler/ports/zfs_host.h"
 
 namespace pvr {
 
@@ -59,11 +60,14 @@ class Work {
     Lease* lease = nullptr;  // null: the user gave it up
     Patience patience = {};
     std::stop_token stop = {};
+    ZfsHost* zfs = nullptr;  // host access; null: none
   };
   explicit Work(const Parts& parts) : parts_(parts), node_(parts.operation.node) {}
 
   [[nodiscard]] const Operation& operation() const { return parts_.operation; }
   [[nodiscard]] PveApi& pve() { return parts_.pve; }
+  /// Host access; null where the fleet has none.
+  [[nodiscard]] ZfsHost* zfs() { return parts_.zfs; }
   [[nodiscard]] Clock& clock() { return parts_.clock; }
   [[nodiscard]] RunMemory& memory() { return parts_.memory; }
   [[nodiscard]] Lease* lease() { return parts_.lease; }

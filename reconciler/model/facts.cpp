@@ -106,6 +106,42 @@ void add_layout(StorageFacts& facts, std::string_view pool, const LiveState* liv
       }
     }
   }
+  for (const LiveHost& host : live->hosts) {
+    const LiveZpool* zpool = on_node(facts, host.node) ? host.zpool(name) : nullptr;
+    if (zpool == nullptr) continue;
+    const LiveVdev* first = nullptr;
+    for (const LiveVdev& vdev : zpool->vdevs)
+      if (vdev.role == VdevClass::kData && first == nullptr) first = &vdev;
+    if (first == nullptr) continue;
+    facts.pool_layout = first->kind == "disk" ? "single" : first->kind;
+    if (!first->kind.starts_with("raidz")) return;
+    facts.raidz_width = static_cast<int>(first->devices.size());
+    facts.parity = first->kind.back() - '0';
+    return;
+  }
+}
+
+std::string_view backing_word(StorageKind kind) {
+  return kind == StorageKind::kZfsFile ? "zfs" : kind == StorageKind::kBtrfs ? "btrfs" : "other";
+}
+
+/// What the document states of a storage and the cluster knows better.
+void add_contradictions(Facts& facts, const WrittenStorage& written, const LiveStorage* found) {
+  if (found == nullptr) return;
+  const auto say = [&](std::string_view key, std::string_view stated, std::string_view real, SourceSpan span) {
+    std::string detail = "Storage \"" + written.id + "\" is stated to have " + std::string(key) + " \"" +
+                         std::string(stated) + "\", but its nodes say \"" + std::string(real) +
+                         "\". What is stated is used. Correct it or leave it away.";
+    facts.contradictions.push_back({.severity = Severity::kWarning,
+                                    .code = "facts.contradiction",
+                                    .summary = "A stated fact is not so",
+                                    .detail = std::move(detail),
+                                    .span = span});
+  };
+  if (written.backing && found->backing && backing_word(written.backing->value) != backing_word(*found->backing))
+    say("backing", backing_word(written.backing->value), backing_word(*found->backing), written.backing->span);
+  if (written.media && found->media != Media::kUnknown && written.media->value != found->media)
+    say("media", to_text(written.media->value), to_text(found->media), written.media->span);
 }
 
 StorageFacts storage_facts(const WrittenStorage* written, const LiveStorage* found, const LiveState* live) {
@@ -121,6 +157,7 @@ StorageFacts storage_facts(const WrittenStorage* written, const LiveStorage* fou
   }
   facts.type = found != nullptr ? found->type : written->type.value;
   std::optional<StorageKind> backing;
+  if (found != nullptr) backing = found->backing;
   if (written != nullptr && written->backing) backing = written->backing->value;
   facts.kind = kind_of(facts.type, texts, backing);
   facts.backing_assumed = facts.kind == StorageKind::kUnknown;
@@ -206,6 +243,7 @@ void add_nodes(Facts& facts, const LiveState& live) {
     if (std::string model = cpu_baseline(node.cpu_flags); !model.empty())
       facts.node_cpu.emplace(node.name, std::move(model));
   }
+  for (const LiveHost& host : live.hosts) read_version(host.zfs_version, facts.zfs_major, facts.zfs_minor);
 }
 
 void add_guests(Facts& facts, const LiveState& live) {
@@ -246,6 +284,7 @@ Facts gather_facts(const FleetDocument& document, const LiveState* live) {
   const auto found = [live](std::string_view id) { return live != nullptr ? live->storage(id) : nullptr; };
   for (const WrittenStorage& storage : document.storages) {
     StorageFacts own = storage_facts(&storage, found(storage.id), live);
+    if (live != nullptr && !live->hosts.empty()) add_contradictions(facts, storage, found(storage.id));
     for (const WrittenClass& written : storage.classes) {
       const std::string id = class_storage_id(storage, written);
       facts.storages.insert_or_assign(id, class_facts(own, written, found(id)));

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "reconciler/base/diagnostic.h"
 #include "reconciler/model/fleet_document.h"
 #include "reconciler/model/live_state.h"
 #include "reconciler/model/storage_kind.h"
@@ -36,6 +37,7 @@ struct Facts {
   int pve_minor = 0;
   int zfs_major = 0;
   int zfs_minor = 0;
+  Diagnostics contradictions = {};  // what the document states and a node says otherwise; warnings
   std::vector<std::string> nodes = {};
   std::map<std::string, std::vector<std::string>, std::less<>> mapping_nodes = {};  // PCI mapping → nodes
   std::map<std::string, bool, std::less<>> mapping_migratable = {};

@@ -136,6 +136,9 @@ struct WrittenCluster {
   std::optional<Spanned<std::string>> token_id = {};
   std::optional<Spanned<std::string>> ssh_user = {};
   bool ssh_sudo = false;
+  std::optional<int> ssh_port = {};
+  FlatMap<Spanned<std::string>> ssh_hosts = {};  // node → host name or address
+  std::optional<bool> ssh_local = {};            // nothing: commands run directly where the program runs on the node
   FlatMap<Spanned<OptionValue>> limits = {};  // copies_per_node, copy_rate (ByteSize per s), parallelism, retention …
 };
 

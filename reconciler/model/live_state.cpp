@@ -22,4 +22,9 @@ const LiveStorage* LiveState::storage(std::string_view id) const { return find_s
 
 const LiveNode* LiveState::node(std::string_view name) const { return find_sorted(nodes, name, &LiveNode::name); }
 
+const LiveHost* LiveState::host(std::string_view node) const {
+  const LiveHost* found = find_sorted(hosts, node, &LiveHost::node);
+  return found != nullptr && found->readable ? found : nullptr;
+}
+
 }  // namespace pvr

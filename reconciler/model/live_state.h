@@ -11,6 +11,7 @@
 #include "reconciler/base/result.h"
 #include "reconciler/base/units.h"
 #include "reconciler/model/drive.h"
+#include "reconciler/model/live_host.h"
 #include "reconciler/model/option_value.h"
 #include "reconciler/model/storage_kind.h"
 
@@ -101,6 +102,8 @@ struct LiveStorage {
   FlatMap<std::string> properties = {};                   // storage.cfg texts, without storage, type, digest
   std::map<std::string, LiveStorageOnNode> on_node = {};  // by node; only where it is enabled there
   Media media = Media::kUnknown;                          // from the node's disk list, where it can be told
+  /// Directories: what the nodes' mounts say lies below; the safe side (ZFS) where nodes differ. Host access only.
+  std::optional<StorageKind> backing = {};
 };
 
 struct LivePoolLayout {  // from /nodes/N/disks/zfs/NAME
@@ -152,6 +155,7 @@ struct LiveState {
   bool quorate = true;
   std::chrono::system_clock::time_point observed_at = {};
   std::vector<LiveNode> nodes = {};        // sorted by name
+  std::vector<LiveHost> hosts = {};        // sorted by node; nodes that were asked over host access, readable or not
   std::vector<LiveStorage> storages = {};  // sorted by id
   std::string storage_digest = {};
   std::vector<LiveVm> vms =
@@ -170,6 +174,8 @@ struct LiveState {
   [[nodiscard]] const LiveVm* vm(Vmid vmid) const;
   [[nodiscard]] const LiveStorage* storage(std::string_view id) const;
   [[nodiscard]] const LiveNode* node(std::string_view name) const;
+  /// What host access found; null: the node was not asked or could not be read.
+  [[nodiscard]] const LiveHost* host(std::string_view node) const;
 };
 
 /// What an observation must cover: the guests and storages the fleet names.

@@ -51,6 +51,11 @@ class Observer {
     std::vector<std::function<void()>> jobs;
     for (LiveNode& node : state_.nodes)
       if (node.online) jobs.emplace_back([this, &node] { read_node(node); });
+    if (options_.zfs != nullptr) {
+      for (const LiveNode& node : state_.nodes)
+        if (node.online) state_.hosts.push_back({.node = node.name});
+      for (LiveHost& host : state_.hosts) jobs.emplace_back([this, &host] { read_host(host); });
+    }
     for (LiveVm& guest : state_.vms)
       if (wanted(guest) && guest.readable && !guest.is_container)
         jobs.emplace_back([this, &guest] { read_guest(guest); });
@@ -182,6 +187,21 @@ class Observer {
       node.cpu_flags = std::move(read.cpu_flags);
       node.memory = read.memory;
     }
+  }
+
+  void read_host(LiveHost& host) {
+    Result<LiveHost> read = options_.zfs->host(host.node);
+    if (read) {
+      host = std::move(read).value();
+      const std::scoped_lock lock(mutex_);
+      state_.gaps.insert(state_.gaps.end(), host.gaps.begin(), host.gaps.end());
+      return;
+    }
+    host.readable = false;
+    host.problem = read.error().text();
+    // Host access is an extra: whatever is wrong with it, the API's answers hold.
+    const std::scoped_lock lock(mutex_);
+    state_.gaps.push_back(fmt::format("Node \"{}\" is not read over ssh: {}", host.node, host.problem));
   }
 
   // What lies below the storages in use, on one node.
@@ -323,6 +343,62 @@ class Observer {
     });
     std::ranges::sort(state_.gaps);
     for (LiveStorage& storage : state_.storages) find_media(storage);
+    if (options_.zfs == nullptr) return;
+    for (LiveStorage& storage : state_.storages) find_backing(storage);
+    for (LiveVolume& volume : state_.volumes) find_zvol(volume);
+  }
+
+  void find_backing(LiveStorage& storage) const {
+    const std::string* path = storage.properties.find("path");
+    if (storage.type != "dir" || path == nullptr || is_shared(storage)) return;
+    for (const LiveNode& node : state_.nodes) {
+      if (!enabled_on(storage, node.name)) continue;
+      const LiveHost* host = std::as_const(state_).host(node.name);
+      const LiveMount* mount = host == nullptr ? nullptr : mount_above(*host, *path);
+      if (mount == nullptr) {  // a node that did not say may be the one on ZFS
+        if (storage.backing != StorageKind::kZfsFile) storage.backing.reset();
+        return;
+      }
+      const StorageKind kind = mount->fstype == "zfs"     ? StorageKind::kZfsFile
+                               : mount->fstype == "btrfs" ? StorageKind::kBtrfs
+                                                          : StorageKind::kFile;
+      if (!storage.backing || kind == StorageKind::kZfsFile) storage.backing = kind;
+      if (storage.backing == StorageKind::kZfsFile) return;
+    }
+  }
+  static const LiveMount* mount_above(const LiveHost& host, std::string_view path) {
+    const LiveMount* best = nullptr;
+    for (const LiveMount& mount : host.mounts) {
+      const std::string_view target = mount.target;
+      const bool above = target == "/" || path == target ||
+                         (path.starts_with(target) && path.size() > target.size() && path[target.size()] == '/');
+      if (above && (best == nullptr || target.size() >= best->target.size())) best = &mount;
+    }
+    return best;
+  }
+
+  void find_zvol(LiveVolume& volume) const {
+    const LiveStorage* storage = std::as_const(state_).storage(volume.id.storage);
+    if (storage == nullptr || storage->type != "zfspool") return;
+    const std::string* pool = storage->properties.find("pool");
+    const LiveHost* host = std::as_const(state_).host(volume.node);
+    if (pool == nullptr || host == nullptr) return;
+    // A linked clone is named with its base: "base-100-disk-0/vm-101-disk-0".
+    const LiveDataset* zvol = host->dataset(*pool + "/" + volume.id.name.substr(volume.id.name.rfind('/') + 1));
+    if (zvol == nullptr || !zvol->is_volume) return;
+    volume.volblocksize = zvol->bytes("volblocksize");
+    volume.refreservation = zvol->bytes("refreservation");
+  }
+
+  /// From the vdevs that hold the data, where the API's disk list does not tell.
+  static Media media_of(const LiveZpool& pool) {
+    Media media = Media::kUnknown;
+    for (const LiveVdev& vdev : pool.vdevs) {
+      if (vdev.role != VdevClass::kData) continue;
+      if (vdev.media == Media::kUnknown) return Media::kUnknown;
+      if (media != Media::kHdd) media = vdev.media;
+    }
+    return media;
   }
 
   void find_media(LiveStorage& storage) const {
@@ -337,6 +413,9 @@ class Observer {
       const auto group = group_media_.find({node.name, name});
       Media media = Media::kUnknown;
       if (zfs && pool != node.zpools.end()) media = pool->media;
+      const LiveHost* host = std::as_const(state_).host(node.name);
+      const LiveZpool* zpool = zfs && host != nullptr ? host->zpool(name) : nullptr;
+      if (zpool != nullptr && media == Media::kUnknown) media = media_of(*zpool);
       if (lvm && group != group_media_.end()) media = group->second;
       // Where nodes differ the slower one counts: a setting for SSDs would be wrong there.
       if (media != Media::kUnknown && storage.media != Media::kHdd) storage.media = media;

@@ -7,6 +7,7 @@
 #include "reconciler/model/fleet_document.h"
 #include "reconciler/model/live_state.h"
 #include "reconciler/ports/pve_api.h"
+#include "reconciler/ports/zfs_host.h"
 
 namespace pvr {
 
@@ -14,13 +15,15 @@ struct ObserveOptions {
   unsigned parallelism = 8;  // calls in flight at once; PVE has three synchronous workers per node
   std::stop_token stop = {};
   std::chrono::system_clock::time_point now = {};  // becomes observed_at
+  ZfsReader* zfs = nullptr;                        // asks each node that is online once; null: only the API is asked
 };
 
 /// Looks at what `scope` names, once: about twenty calls for the cluster and its nodes, one per guest in the scope (two
 /// where the list does not know its power state), and two per storage and node. Guests outside the scope are only
 /// listed. What cannot be read is no error: an offline node makes the result partial and its guests unreadable, a
-/// missing privilege becomes a gap that names it. Errors: no way to the cluster, not logged in, stopped, or one of the
-/// lists that everything rests on (nodes, guests, storages) cannot be read. Calls `reader` from several threads.
+/// missing privilege becomes a gap that names it, and so does a node that host access cannot read. Errors: no way to
+/// the cluster, not logged in, stopped, or one of the lists that everything rests on (nodes, guests, storages) cannot
+/// be read. Calls `reader` from several threads.
 [[nodiscard]] Result<LiveState> observe(const Scope& scope, PveReader& reader, const ObserveOptions& options);
 
 /// What a fleet needs to be looked at: its guests, the sources of its clones, and the storages it names.

@@ -14,14 +14,23 @@
 
 namespace pvr {
 
+/// One guest's file of /etc/pve, as it is.
+struct GuestFile {
+  std::string node = {};
+  Vmid vmid = {};
+  std::string text = {};
+};
+
 /// What the API cannot tell: ZFS and the system of a node. Safe from several threads; every call has a deadline of the
 /// implementation. Errors: kUnreachable (no connection, host key refused), kForbidden (no right, no sudo), kNotFound
 /// (no such dataset), kServer (the command failed; its stderr is the message).
 class ZfsReader {
  public:
   virtual ~ZfsReader() = default;
-  /// Everything, in one round trip.
+  /// Everything, in one round trip. What of it cannot be read is in `gaps`.
   [[nodiscard]] virtual Result<LiveHost> host(const std::string& node) = 0;
+  /// The files of all VMs of the cluster, in one round trip to any node of it; sorted by vmid.
+  [[nodiscard]] virtual Result<std::vector<GuestFile>> guest_files(const std::string& node) = 0;
   /// One dataset as it is now; nothing: there is none of that name.
   [[nodiscard]] virtual Result<std::optional<LiveDataset>> dataset(const std::string& node,
                                                                    const std::string& name) = 0;
@@ -63,6 +72,7 @@ struct ContentChecksums {
 /// Error{effect = kPossible}: look before anything else.
 class ZfsHost : public ZfsReader {
  public:
+  /// An empty text takes the property away again: it is inherited, a mark is gone.
   [[nodiscard]] virtual Status set_properties(const std::string& node, const std::string& dataset,
                                               const FlatMap<std::string>& set) = 0;
   /// A file system that PVE can use as the `pool` of a zfspool storage; never mounted.

@@ -5,7 +5,7 @@
 namespace pvesim {
 namespace {
 
-constexpr std::array<std::pair<FaultAction, std::string_view>, 12> kNames = {{
+constexpr std::array<std::pair<FaultAction, std::string_view>, 17> kNames = {{
     {FaultAction::kDelay, "delay"},
     {FaultAction::kStatus, "status"},
     {FaultAction::kDrop, "drop"},
@@ -14,6 +14,11 @@ constexpr std::array<std::pair<FaultAction, std::string_view>, 12> kNames = {{
     {FaultAction::kProxyError, "proxy-error"},
     {FaultAction::kTaskFail, "task-fail"},
     {FaultAction::kTaskStall, "task-stall"},
+    {FaultAction::kHostFail, "host-fail"},
+    {FaultAction::kHostRefuse, "host-refuse"},
+    {FaultAction::kHostDrop, "host-drop"},
+    {FaultAction::kHostLoseAnswer, "host-lose-answer"},
+    {FaultAction::kHostCut, "host-cut"},
     {FaultAction::kNodeDown, "node-down"},
     {FaultAction::kNodeUp, "node-up"},
     {FaultAction::kLoseQuorum, "lose-quorum"},
@@ -93,7 +98,7 @@ double FaultScript::chance() {
 std::vector<Fault> FaultScript::for_request(std::string_view method, std::string_view path) {
   std::vector<Fault> hits;
   for (Rule& rule : rules_) {
-    if (rule.fault.for_tasks()) continue;
+    if (rule.fault.for_tasks() || rule.fault.for_host()) continue;
     if (!rule.fault.method.empty() && rule.fault.method != method) continue;
     if (glob_match(rule.fault.path, path) && acts(rule)) hits.push_back(rule.fault);
   }
@@ -122,6 +127,15 @@ bool FaultScript::for_step(std::string_view task, std::string_view id, std::stri
     fault.action = FaultAction::kTaskFail;
     fault.message = "random fault";
     ++fired_;
+    return true;
+  }
+  return false;
+}
+
+bool FaultScript::for_command(std::string_view command, Fault& fault) {
+  for (Rule& rule : rules_) {
+    if (!rule.fault.for_host() || !glob_match(rule.fault.path, command) || !acts(rule)) continue;
+    fault = rule.fault;
     return true;
   }
   return false;

@@ -23,6 +23,11 @@ enum class FaultAction : std::uint8_t {
   kNodeUp,      // … and comes back
   kLoseQuorum,  // the cluster loses quorum before the request is served
   kGainQuorum,
+  kHostFail,        // a command on a node ends with code 1 and `message`, no effect
+  kHostRefuse,      // no connection to the node
+  kHostDrop,        // the connection ends before the command begins
+  kHostLoseAnswer,  // the command runs, the connection ends before its answer
+  kHostCut,         // the command is killed on its way: a copy does half its work
 };
 
 /// One rule of a fault script. Rules are asked in order; every rule that matches acts, the first one that answers ends
@@ -32,6 +37,7 @@ struct Fault {
   // What it matches. Request rules: verb ("" = any) and a glob over the path below /api2/json.
   std::string method = {};
   std::string path = "*";
+  // Host rules: `path` is a glob over the command, words with blanks between, without sudo.
   // Task rules: globs over task type, task id and step name; synchronous work has the type "" and id "".
   std::string task = "*";
   std::string id = "*";
@@ -44,6 +50,7 @@ struct Fault {
   std::chrono::milliseconds delay{0};  // virtual
   std::string node = {};
   [[nodiscard]] bool for_tasks() const { return action == FaultAction::kTaskFail || action == FaultAction::kTaskStall; }
+  [[nodiscard]] bool for_host() const { return action >= FaultAction::kHostFail; }
 };
 
 /// Every request may meet a fault by chance. The same seed gives the same faults for the same sequence of requests.
@@ -75,6 +82,8 @@ class FaultScript {
   [[nodiscard]] std::vector<Fault> for_request(std::string_view method, std::string_view path);
   /// The fault this step meets: kTaskFail or kTaskStall, or nullopt-like `false`.
   [[nodiscard]] bool for_step(std::string_view task, std::string_view id, std::string_view step, Fault& fault);
+  /// The fault this command of a node meets; the first rule that matches.
+  [[nodiscard]] bool for_command(std::string_view command, Fault& fault);
   /// How often any rule acted.
   [[nodiscard]] std::uint64_t fired() const { return fired_; }
 

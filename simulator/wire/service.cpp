@@ -287,6 +287,11 @@ Response Service::handle(const Request& request) {
         break;
       case FaultAction::kTaskFail:
       case FaultAction::kTaskStall:
+      case FaultAction::kHostFail:
+      case FaultAction::kHostRefuse:
+      case FaultAction::kHostDrop:
+      case FaultAction::kHostLoseAnswer:
+      case FaultAction::kHostCut:
         break;
     }
   }

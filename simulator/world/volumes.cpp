@@ -655,6 +655,8 @@ void replicate_volumes(World& world, Vm& vm, const std::string& target) {
     std::erase_if(from->volume->snapshots, [](const auto& one) { return starts_with(one.first, "__replicate_"); });
     from->volume->snapshots[mark] = {from->volume->fingerprint, from->volume->used, from->volume->size, world.random()};
     Volume copy = *from->volume;  // Fact: send/receive keeps block size and properties
+    copy.guid = 0;
+    copy.held_by.clear();
     copy.snapshots.erase(mark);
     copy.snapshots[mark] = from->volume->snapshots.at(mark);
     place->volumes.insert_or_assign(copy.name, copy);

@@ -71,6 +71,13 @@ bool World::wait_until(const std::function<bool()>& predicate, VirtualTime deadl
 
 std::uint64_t World::random() { return rng_(); }
 
+std::uint64_t World::next_guid() {
+  std::uint64_t z = ++guids_ * 0x9e3779b97f4a7c15U;
+  z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
+  z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
+  return (z ^ (z >> 31U)) | 1U;
+}
+
 std::string World::random_hex(int digits) {
   static constexpr std::string_view kHex = "0123456789abcdef";
   std::string out;

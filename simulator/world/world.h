@@ -96,6 +96,11 @@ struct Volume {
   std::int64_t ctime = 0;
   std::string notes = {};
   bool is_protected = false;
+  // What only the commands of a node see (zvols).
+  Section properties = {};                          // set on it, user properties included; not the three numbers above
+  std::uint64_t guid = 0;                           // 0: nobody asked yet
+  VirtualTime unsettled_until = {};                 // made or renamed on the node: udev still works on the device
+  std::set<std::string, std::less<>> held_by = {};  // who has the device open besides QEMU: "4711 (dd)"
 };
 
 /// A place where bytes live: a zpool dataset, a volume group, a thin pool, a directory, an NFS export, …
@@ -116,6 +121,16 @@ struct Backing {
   std::map<std::string, Volume, std::less<>> volumes = {};
 };
 
+/// A vdev besides those that hold the data.
+struct PoolVdev {
+  std::string role = "special";  // logs special dedup cache spares
+  std::string layout = "single";
+  int disks = 1;
+  int ashift = 12;
+  std::int64_t disk_size = 1LL << 30;
+  std::string media = "ssd";
+};
+
 struct ZPool {
   std::string name = {};
   std::string layout = "mirror";  // single | mirror | raid10 | raidz | raidz2 | raidz3 | draid…
@@ -130,6 +145,14 @@ struct ZPool {
   std::int64_t base_used = 0;
   std::string compression = "on";
   std::set<std::string, std::less<>> datasets = {};  // full paths including the pool itself
+  // What only the commands of a node tell.
+  std::map<std::string, Section, std::less<>> properties = {};   // set on file systems, by dataset
+  std::map<std::string, std::uint64_t, std::less<>> guids = {};  // of file systems somebody asked for
+  std::vector<PoolVdev> vdevs = {};                              // besides the data
+  std::int64_t disk_size = 0;                                    // of the data disks; 0: from the pool's size
+  std::optional<std::int64_t> scrub_age = {};                    // seconds since the last scrub ended; nothing: never
+  std::optional<std::int64_t> trim_age = {};
+  int errors = 0;  // data errors
 };
 
 /// A section of storage.cfg. Order of World::storages = order in the file.
@@ -158,6 +181,23 @@ struct Filesystem {
   std::int64_t size = 0;
 };
 
+struct HostSwap {
+  std::string device = {};
+  std::int64_t size = 0;
+};
+
+/// What the API does not tell of a node.
+struct HostFacts {
+  std::int64_t arc_max = 0;  // 0: OpenZFS' own choice
+  std::int64_t arc_min = 0;
+  std::vector<HostSwap> swaps = {};
+  std::vector<std::string> timers = {};  // enabled ones
+  bool trim_cron = false;                // Debian's monthly trim of zpools
+  Section parameters = {};               // of the zfs module
+  Section modprobe = {};                 // options zfs …
+  std::vector<std::string> tools = {"perl", "qemu-img", "zfs", "zpool", "udevadm", "dd"};
+};
+
 struct Node {
   std::string name = {};
   int id = 0;
@@ -178,6 +218,7 @@ struct Node {
   std::map<std::string, Filesystem, std::less<>> filesystems = {};
   std::vector<PciDevice> pci = {};
   std::vector<DiskInfo> disks = {};
+  HostFacts host = {};
 };
 
 // ------------------------------------------------------------------------------------------------ HA, pools, …
@@ -271,6 +312,8 @@ class World {
   std::uint64_t random();
   [[nodiscard]] std::string random_hex(int digits);
   [[nodiscard]] std::string random_uuid();
+  /// Guids of datasets: not by chance, so that asking for one changes nothing else.
+  [[nodiscard]] std::uint64_t next_guid();
   [[nodiscard]] std::string random_mac();  // "BC:24:11:…", or datacenter mac_prefix
 
   // --- tasks
@@ -365,6 +408,7 @@ class World {
   std::map<std::pair<VirtualTime, std::uint64_t>, std::function<void()>> events_ = {};
   std::map<std::string, Holders, std::less<>> locks_ = {};
   int next_pid_ = 1000;
+  std::uint64_t guids_ = 0;
   std::vector<std::weak_ptr<Work>> works_ = {};  // those that may not have ended
 };
 

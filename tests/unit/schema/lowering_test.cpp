@@ -49,6 +49,10 @@ TEST_F(Accepted, ClusterSaysHowToReachIt) {
   EXPECT_EQ(doc.cluster.token_id->value, "ci@pve!plan");
   EXPECT_EQ(doc.cluster.ssh_user->value, "pvereconcile");
   EXPECT_TRUE(doc.cluster.ssh_sudo);
+  EXPECT_EQ(doc.cluster.ssh_port, 2222);
+  EXPECT_EQ(doc.cluster.ssh_hosts.find("pve1")->value, "10.0.0.1");
+  EXPECT_EQ(doc.cluster.ssh_hosts.find("pve2")->value, "fd00::2");
+  EXPECT_EQ(doc.cluster.ssh_local, std::nullopt);
   EXPECT_EQ(std::get<ByteSize>(doc.cluster.limits.find("copy_rate")->value), 200_MiB);
   EXPECT_EQ(std::get<std::int64_t>(doc.cluster.limits.find("retention")->value), 7 * 86400);
   EXPECT_EQ(doc.hash.size(), 64U);
