@@ -133,6 +133,40 @@ class GuestPlanner {
   void grow(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume, Moment moment);
   void report_unchangeable(const DiskDiff& disk);
 
+  // ---- zvols ----
+  // What is asked of the block size of one zvol.
+  struct Blocks {
+    const StorageView* here = nullptr;  // where the volume is
+    const StorageView* home = nullptr;  // where it belongs
+    ByteSize wanted = {};
+    std::optional<ByteSize> live = {};  // unknown without host access
+    ByteSize size = {};
+    const LiveDataset* zvol = nullptr;
+    const LiveHost* host = nullptr;
+  };
+  [[nodiscard]] std::optional<Blocks> blocks_of(const DiskDiff& disk) const;
+  // Why this strategy cannot be taken is in the offer; else its price.
+  [[nodiscard]] StrategyOffer offer_class_move(const DiskDiff& disk, const Blocks& blocks);
+  [[nodiscard]] StrategyOffer offer_out_and_back(const DiskDiff& disk, const Blocks& blocks);
+  [[nodiscard]] StrategyOffer offer_swap(const DiskDiff& disk, const Blocks& blocks);
+  [[nodiscard]] StrategyOffer offer_in_place(const DiskDiff& disk, const Blocks& blocks);
+  [[nodiscard]] const StorageView* scratch_for(const DiskDiff& disk, const Blocks& blocks, std::string& why);
+  [[nodiscard]] const StorageView* staging_for(const Blocks& blocks) const;
+  // What is in the way of every strategy, or of those that work below PVE.
+  [[nodiscard]] StrategyOffer refused_offer(Strategy strategy, std::string why, std::string remedy) const;
+  [[nodiscard]] std::optional<PlanBuilder::Refusal> below_pve_refuses(const Blocks& blocks) const;
+  [[nodiscard]] std::optional<PlanBuilder::Refusal> unhealthy(const StorageView& storage) const;
+  [[nodiscard]] std::chrono::seconds copy_time(ByteSize bytes) const;
+  // Picks a strategy for the disk and plans it, all but the class move, which is an ordinary move. Returns whether the
+  // rest of the disk is planned already, or blocked.
+  [[nodiscard]] bool choose_strategy(const DiskDiff& disk);
+  void carry_out_strategy(const DiskDiff& disk, const Blocks& blocks, Strategy strategy, const StrategyOffer& offer);
+  void go_on(const DiskDiff& disk);
+  void zvol_properties(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume, Moment moment);
+  void retire_after_move(const DiskDiff& disk, DriveSlot slot, const VolumeId& old, Moment moment);
+  // A backup that the fleet requires before data is rewritten: one that is there, one that is made first, or a reason.
+  [[nodiscard]] std::optional<PlanBuilder::Refusal> backup_refuses();
+
   // ---- the end ----
   void note_waiting();
   OperationId give(Planned planned);
@@ -159,6 +193,7 @@ class GuestPlanner {
   std::vector<Planned> stopped_ = {};
   std::vector<Planned> final_ = {};  // after restarted_, before the second restart
   std::vector<Planned> destroy_ = {};
+  std::optional<Planned> backup_ = {};  // before everything else of the guest
   SettingChange own_uuid_ = {};
   bool starts_ = starts();  // a stopped guest that this plan starts
   // The fleet wants it stopped, and stopping is allowed (for a copy, which this stop serves as well).
@@ -167,6 +202,7 @@ class GuestPlanner {
   bool pending_now_ = false;
   bool pending_restarted_ = false;
   bool waiting_ = false;
+  std::optional<OperationId> backed_up_ = {};
   std::optional<OperationId> barrier_ = {};
   std::map<DriveSlot, OperationId> last_on_slot_ = {};
   std::vector<OperationId> given_ = {};

@@ -56,6 +56,7 @@ void GuestPlanner::complete(Planned& planned) const {
   op.locks.push_back(fmt::format("vm/{}", vm_.vmid.number));
   if (base_) op.after.push_back(*base_);
   if (barrier_) op.after.push_back(*barrier_);
+  if (backed_up_) op.after.push_back(*backed_up_);
   for (const DriveSlot slot : planned.slots)
     if (const auto at = last_on_slot_.find(slot); at != last_on_slot_.end()) op.after.push_back(at->second);
   if (!is_new()) {
@@ -83,13 +84,17 @@ void GuestPlanner::give_all(std::vector<Planned>& list) {
 }
 
 void GuestPlanner::emit() {
+  if (backup_) backed_up_ = give(std::move(*backup_));
   give_all(now_);
   const bool stop_wanted = diff_.power_to == PowerState::kStopped;
   if (!stopped_.empty()) {
-    give_barrier(StopVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kRestart, "stopped",
+    give_barrier(StopVm{.vmid = vm_.vmid, .ha = ha_, .again = !stop_wanted}, Impact::kRestart, "stopped",
                  "what follows needs the guest stopped");
     give_all(stopped_);
-    if (!stop_wanted) give_barrier(StartVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kNone, "running", "it ran before");
+    if (!stop_wanted) {
+      give_barrier(StartVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kNone, "running", "it ran before");
+      b_.operation(*barrier_).in_any_case = true;
+    }
   } else if (mode_.running && allow_.restart && !stop_wanted && (pending_now_ || waiting_ || !restarted_.empty())) {
     give_barrier(RestartVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kRestart, "restarted", restart_reason());
   }

@@ -45,6 +45,7 @@ void GuestPlanner::plan_disk(const DiskDiff& disk) {
     return;
   }
   if (!disk.blocked.empty()) b_.block(address(disk), fmt::format("change {}", slot), disk.blocked, disk.remedy);
+  if (disk.unfinished == Unfinished::kExchange || disk.unfinished == Unfinished::kSwap) return go_on(disk);
   switch (disk.match) {
     case DiskMatch::kMissing:
       add_disk(disk);
@@ -54,6 +55,8 @@ void GuestPlanner::plan_disk(const DiskDiff& disk) {
       attach(disk);
       break;
     default:
+      if (choose_strategy(disk)) return;
+      if (disk.unfinished == Unfinished::kHeld) go_on(disk);
       carry_out(disk, disk.desired_slot, Moment::kNow,
                 decide(disk, disk.desired_slot, mode_.running ? std::nullopt : std::optional(Moment::kNow)), true,
                 false);
@@ -240,6 +243,12 @@ void GuestPlanner::take_away(const DiskDiff& disk) {
              fmt::format("qm delsnapshot {} NAME for each", vm_.vmid.number));
     return;
   }
+  if (disk.absent) {
+    if (const std::optional<PlanBuilder::Refusal> refusal = backup_refuses()) {
+      b_.block(address(disk), what, refusal->why, refusal->remedy);
+      return;
+    }
+  }
   const bool live = plugs(disk.desired_slot);
   Operation op = disk_operation(disk, DetachDisk{.vmid = vm_.vmid, .slot = disk.desired_slot, .volume = *disk.volume});
   op.impact = written_impact(live);
@@ -316,9 +325,12 @@ void GuestPlanner::carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment
     changes.clear();
   }
   if (move) {
+    const VolumeId old = volume;
     volume = {.storage = std::get<MoveDisk>(move->procedure).storage};
     put(copy_moment, std::move(*move), {slot});
+    retire_after_move(disk, slot, old, copy_moment);
   }
+  zvol_properties(disk, slot, volume, copy_moment);
   if (disk.grow_to) grow(disk, slot, volume, copy_moment);
   write_all(disk, slot, volume, changes, copy_moment);
   const Resolved* aio = desired(disk).settings.find("aio");
@@ -374,12 +386,13 @@ void GuestPlanner::grow(const DiskDiff& disk, DriveSlot slot, const VolumeId& vo
 
 void GuestPlanner::report_unchangeable(const DiskDiff& disk) {
   for (const SettingChange& change : disk.settings) {
-    if (!is_change(change) || find_setting(Home::kZvolProperty, change.key) == nullptr) continue;
+    if (!is_change(change) || change.key != "volblocksize") continue;
+    // In its slot, the ways are weighed; elsewhere it is put into its slot first.
+    if (disk.match == DiskMatch::kInPlace) continue;
     b_.block(address(disk),
-             fmt::format("give {} {} {}", to_text(disk.desired_slot), change.key, to_text(change.desired.value)),
-             fmt::format("the zvol has {}, and it is already on its storage; {} is fixed when a zvol is made",
-                         to_text(change.configured), change.key),
-             "state another storage: for the disk, apply, state this one again and apply: each move makes a new zvol");
+             fmt::format("give {} volblocksize {}", to_text(disk.desired_slot), to_text(change.desired.value)),
+             fmt::format("the zvol has {}, and the disk is not in its slot yet", to_text(change.configured)),
+             "apply this plan, then plan again");
   }
 }
 
