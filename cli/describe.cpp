@@ -81,6 +81,25 @@ std::string describe(const Operation& operation) {
           [](const SetReplication& p) {
             return fmt::format("{} replication job {}", p.create ? "create" : "change", p.id);
           },
+          [](const RetireVolume& p) { return fmt::format("mark {} as retired", to_text(p.volume)); },
+          [](const CreateDataset& p) { return fmt::format("create dataset {} on {}", p.name, p.node); },
+          [](const SetZvolProperties& p) {
+            return p.vmid.number != 0 ? fmt::format("set ZFS properties of {}", volume_in(p.slot, p.volume))
+                                      : fmt::format("set ZFS properties of {} on {}", p.dataset, p.node);
+          },
+          [](const SwapZvol& p) {
+            return fmt::format("rename the zvol of {} onto storage {}", to_text(p.slot), p.storage);
+          },
+          [](const RecreateZvol& p) {
+            return fmt::format("make {} again with volblocksize {}", volume_in(p.slot, p.volume),
+                               to_text(p.volblocksize));
+          },
+          [](const RollBackZvol& p) {
+            return fmt::format("put the retired zvol of {} back", volume_in(p.slot, p.volume));
+          },
+          [](const DestroyDataset& p) { return fmt::format("destroy {} on {}", p.dataset, p.node); },
+          [](const DeleteStorage& p) { return fmt::format("remove storage {}", p.id); },
+          [](const BackUpVm& p) { return fmt::format("back up to storage {}", p.storage); },
       },
       operation.procedure);
 }
@@ -93,6 +112,13 @@ std::string_view symbol_of(const Operation& operation) {
                         [](const CloneVm&) { return "+"; },
                         [](const AddDisk&) { return "+"; },
                         [](const MoveDisk&) { return ">"; },
+                        [](const SwapZvol&) { return ">"; },
+                        [](const RecreateZvol&) { return ">"; },
+                        [](const RollBackZvol&) { return ">"; },
+                        [](const CreateDataset&) { return "+"; },
+                        [](const BackUpVm&) { return "+"; },
+                        [](const DestroyDataset&) { return "-"; },
+                        [](const DeleteStorage&) { return "-"; },
                         [](const RestartVm&) { return "!"; },
                         [](const StopVm&) { return "!"; },
                         [](const DestroyVolume&) { return "-"; },
@@ -108,6 +134,7 @@ std::string_view symbol_of(const Operation& operation) {
 bool is_plain_change(const Operation& operation) {
   const bool plain = std::holds_alternative<SetVmOptions>(operation.procedure) ||
                      std::holds_alternative<SetDriveOptions>(operation.procedure) ||
+                     std::holds_alternative<SetZvolProperties>(operation.procedure) ||
                      std::holds_alternative<UpdateStorage>(operation.procedure);
   return plain && !operation.changes.empty();
 }

@@ -288,8 +288,10 @@ class Builder {
                                "^/dev/.+$"));
     disk.fields.push_back(words("state", Key::kDiskState, "present|detached|absent",
                                 "detached: kept as an unused volume; absent: retired, which needs --allow destroy."));
-    disk.fields.push_back(own("keep_snapshots", Key::kKeepSnapshots, kBoolForm,
-                              "Refuse any way of changing this disk that drops snapshots."));
+    disk.fields.push_back(words("snapshots", Key::kSnapshots, "refuse|keep|drop",
+                                "What becomes of snapshots when the zvol is made again. refuse (default): it is not "
+                                "made again; keep: they are replayed onto the new one; drop: they stay with the "
+                                "retired one and go with it."));
     t_.iso = {"iso",
               "The medium in a CD drive.",
               {required(text("volume", Key::kOwn, "Volume id of the image, or none for an empty drive.")),
@@ -370,6 +372,11 @@ class Builder {
               "When restarts and offline copies are allowed: \"Sat 02:00-05:00, Sun 22:00-04:00\".",
               "^((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]"
               "(, ?((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])*$"),
+         text("require_backup", Key::kRequireBackup,
+              "Before data is rewritten or destroyed: a backup not older than this must exist (24h, 7d), or take: one "
+              "is "
+              "made first.",
+              "^([0-9]+[smhdw]|take)$"),
          table("efidisk", Key::kEfidisk, kBoolForm | kTableForm, t_.efidisk,
                "Disk with the EFI variables, for bios: ovmf."),
          table("tpm", Key::kTpm, kBoolForm | kTextForm | kTableForm, t_.tpm, "TPM; true is v2.0."),

@@ -98,6 +98,7 @@ enum class Key : std::uint8_t {
   kReplication,
   kAllow,
   kMaintenance,
+  kRequireBackup,
   kEfidisk,
   kTpm,
   kIso,
@@ -105,7 +106,7 @@ enum class Key : std::uint8_t {
   kImport,
   kDevice,
   kDiskState,
-  kKeepSnapshots,
+  kSnapshots,
   kSize,
   kBlocksize,
   // cloud-init

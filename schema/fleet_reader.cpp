@@ -612,6 +612,13 @@ void FleetReader::read_vm(std::string_view name, const YamlNode& key, const Yaml
           }
         }
         return;
+      case Key::kRequireBackup:
+        vm.require_backup = checked_text(field, value, [](std::string_view text) {
+          const auto span = parse_span_of_time(text);
+          return text == "take" || (span && *span > 0) ? std::string()
+                                                       : "Write take, or a number and s, m, h, d or w: 24h.";
+        });
+        return;
       case Key::kMaintenance:
         vm.maintenance = checked_text(field, value, maintenance_problem);
         return;

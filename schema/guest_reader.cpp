@@ -299,8 +299,8 @@ void FleetReader::read_disk_field(WrittenDisk& disk, const Field& field, const Y
         disk.detached = state->value == "detached";
       }
       return;
-    case Key::kKeepSnapshots:
-      disk.keep_snapshots = in().boolean(field, value).value_or(false);
+    case Key::kSnapshots:
+      if (auto word = in().text(field, value)) disk.snapshots = word->value;
       return;
     default:
       break;

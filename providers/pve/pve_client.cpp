@@ -239,6 +239,7 @@ Result<std::vector<LiveVolume>> PveClient::volumes(const std::string& node, cons
     if (row.contains("size")) volume.size = size_at(row, "size");
     volume.owner = vmid_at(row, "vmid");
     volume.parent = text_at(row, "parent");
+    if (volume.content == "backup") volume.made = number_at(row, "ctime");
     list.push_back(std::move(volume));
   }
   std::ranges::sort(list, {}, &LiveVolume::id);

@@ -57,6 +57,7 @@ class PveClient final : public PveApi {
                                       const FlatMap<std::string>& properties) override;
   [[nodiscard]] Status update_storage(const std::string& id, const FlatMap<std::string>& set,
                                       const std::vector<std::string>& unset, const std::string& digest) override;
+  [[nodiscard]] Status delete_storage(const std::string& id) override;
   [[nodiscard]] Status create_pool(const std::string& id, const std::string& comment) override;
   [[nodiscard]] Status update_pool(const std::string& id, const std::string& comment) override;
   [[nodiscard]] Status add_to_pool(const std::string& id, Vmid vmid) override;
@@ -77,6 +78,7 @@ class PveClient final : public PveApi {
                                        const std::string& digest) override;
   [[nodiscard]] Result<Upid> start(const GuestRef& guest) override;
   [[nodiscard]] Result<Upid> shutdown(const GuestRef& guest, std::chrono::seconds timeout) override;
+  [[nodiscard]] Result<Upid> back_up(const GuestRef& guest, const std::string& storage) override;
   [[nodiscard]] Result<Upid> destroy_guest(const GuestRef& guest, bool purge) override;
   [[nodiscard]] Status create_ha(const std::string& sid, const FlatMap<std::string>& set) override;
   [[nodiscard]] Status update_ha(const std::string& sid, const FlatMap<std::string>& set,

@@ -79,6 +79,10 @@ Status PveClient::update_storage(const std::string& id, const FlatMap<std::strin
   return done(session_->write("PUT", {"/storage/{storage}", {id}}, std::move(fields)), "changing storage " + id);
 }
 
+Status PveClient::delete_storage(const std::string& id) {
+  return done(session_->write("DELETE", {"/storage/{storage}", {id}}, {}), "removing storage " + id);
+}
+
 Status PveClient::create_pool(const std::string& id, const std::string& comment) {
   FormFields fields{{"poolid", id}};
   add_text(fields, "comment", comment);
@@ -159,6 +163,12 @@ Result<Upid> PveClient::shutdown(const GuestRef& guest, std::chrono::seconds tim
   return task(session_->write("POST", of_guest("/nodes/{node}/qemu/{vmid}/status/shutdown", guest),
                               {{"timeout", fmt::format("{}", timeout.count())}}),
               named("shutting down", guest));
+}
+
+Result<Upid> PveClient::back_up(const GuestRef& guest, const std::string& storage) {
+  FormFields fields{{"vmid", number(guest.vmid)}, {"storage", storage}, {"mode", "snapshot"}, {"compress", "zstd"}};
+  return task(session_->write("POST", {"/nodes/{node}/vzdump", {guest.node}}, std::move(fields)),
+              named("backing up", guest));
 }
 
 Result<Upid> PveClient::destroy_guest(const GuestRef& guest, bool purge) {

@@ -82,6 +82,38 @@ Status CreateStorageProcedure::create(const Params& params, const Facts&, Work& 
   return remember_storage_file(work);
 }
 
+Result<DeleteStorageProcedure::Facts> DeleteStorageProcedure::observe(const Params& params, Work& work,
+                                                                      const Progress&) {
+  const std::string doing = fmt::format("looking at storage \"{}\"", params.id);
+  auto list = work.pve().storages();
+  if (!list) return std::move(list).error().during(doing);
+  Facts facts;
+  const auto at = std::ranges::find(list->storages, params.id, &LiveStorage::id);
+  facts.seen.present = at != list->storages.end();
+  if (!facts.seen.present) return facts;
+  const auto cluster = work.pve().cluster_status();
+  if (!cluster) return Error(cluster.error()).during(doing);
+  const std::string* nodes = at->properties.find("nodes");
+  facts.seen.empty = true;
+  for (const LiveNode& node : cluster->nodes) {
+    if (nodes != nullptr && !nodes->empty() && nodes->find(node.name) == std::string::npos) continue;
+    const auto volumes = work.pve().volumes(node.name, params.id, std::nullopt);
+    // What cannot be looked at is not empty.
+    if (!volumes) return Error(volumes.error()).during(doing);
+    if (volumes->empty()) continue;
+    facts.seen.empty = false;
+    facts.conflict = fmt::format("Storage \"{}\" holds {} on {}.", params.id, to_text(volumes->front().id), node.name);
+  }
+  return facts;
+}
+
+Status DeleteStorageProcedure::remove(const Params& params, const Facts&, Work& work) {
+  const std::scoped_lock section(work.memory().section_mutex());
+  const Status removed = work.pve().delete_storage(params.id);
+  if (!removed) return with_context(removed, fmt::format("removing storage \"{}\"", params.id));
+  return remember_storage_file(work);
+}
+
 Result<EntryFacts> UpdateStorageProcedure::observe(const Params& params, Work& work, const Progress&) {
   auto list = work.pve().storages();
   if (!list) return std::move(list).error().during("reading the storages");

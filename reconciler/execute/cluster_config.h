@@ -63,6 +63,31 @@ inline constexpr Step<UpdateStorageProcedure> UpdateStorageProcedure::kSteps[] =
 };
 static_assert(is_chain(std::span<const Step<UpdateStorageProcedure>>(UpdateStorageProcedure::kSteps)));
 
+/// Removes a storage entry. What lies on the storage stays, so only an empty one.
+struct DeleteStorageProcedure {
+  using Params = DeleteStorage;
+  struct Seen {
+    bool present = false;
+    bool empty = false;  // nothing of any guest is listed on it, on any node
+  };
+  struct Facts {
+    Seen seen = {};
+    std::string conflict = {};
+  };
+  enum class Phase : std::uint8_t { kPresent, kFinished, kConflict };
+  [[nodiscard]] static Result<Facts> observe(const Params& params, Work& work, const Progress& progress);
+  [[nodiscard]] static constexpr Phase locate(const Seen& seen) {
+    if (!seen.present) return Phase::kFinished;
+    return seen.empty ? Phase::kPresent : Phase::kConflict;
+  }
+  [[nodiscard]] static Status remove(const Params& params, const Facts& facts, Work& work);
+  static const Step<DeleteStorageProcedure> kSteps[];
+};
+inline constexpr Step<DeleteStorageProcedure> DeleteStorageProcedure::kSteps[] = {
+    {"delete-storage", Phase::kPresent, Phase::kFinished, DeleteStorageProcedure::remove, Undo::kImpossible},
+};
+static_assert(is_chain(std::span<const Step<DeleteStorageProcedure>>(DeleteStorageProcedure::kSteps)));
+
 struct CreatePoolProcedure {
   using Params = CreatePool;
   using Seen = EntrySeen;

@@ -11,13 +11,16 @@
 #include <utility>
 #include <vector>
 
+#include "reconciler/execute/backup_vm.h"
 #include "reconciler/execute/cluster_config.h"
+#include "reconciler/execute/datasets.h"
 #include "reconciler/execute/guest_config.h"
 #include "reconciler/execute/guest_disks.h"
 #include "reconciler/execute/guest_lifecycle.h"
 #include "reconciler/execute/guest_power.h"
 #include "reconciler/execute/move_disk.h"
 #include "reconciler/execute/procedure.h"
+#include "reconciler/execute/recreate_zvol.h"
 #include "reconciler/ports/system_clock.h"
 
 namespace pvr {
@@ -72,6 +75,24 @@ template <>
 struct ProcedureOf<RemoveHa> : Is<RemoveHaProcedure> {};
 template <>
 struct ProcedureOf<SetReplication> : Is<SetReplicationProcedure> {};
+template <>
+struct ProcedureOf<RetireVolume> : Is<RetireVolumeProcedure> {};
+template <>
+struct ProcedureOf<CreateDataset> : Is<CreateDatasetProcedure> {};
+template <>
+struct ProcedureOf<SetZvolProperties> : Is<SetZvolPropertiesProcedure> {};
+template <>
+struct ProcedureOf<SwapZvol> : Is<SwapZvolProcedure> {};
+template <>
+struct ProcedureOf<RecreateZvol> : Is<RecreateZvolProcedure> {};
+template <>
+struct ProcedureOf<RollBackZvol> : Is<RollBackZvolProcedure> {};
+template <>
+struct ProcedureOf<DestroyDataset> : Is<DestroyDatasetProcedure> {};
+template <>
+struct ProcedureOf<DeleteStorage> : Is<DeleteStorageProcedure> {};
+template <>
+struct ProcedureOf<BackUpVm> : Is<BackUpVmProcedure> {};
 
 /// Errors that no other operation of this run would escape.
 bool concerns_all(ErrorKind kind) {

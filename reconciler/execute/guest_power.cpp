@@ -157,6 +157,10 @@ Result<StopVmProcedure::Facts> StopVmProcedure::observe(const Params& params, Wo
 }
 
 Status StopVmProcedure::stop(const Params& params, const Facts& facts, Work& work) {
+  if (params.again && work.lease() != nullptr) {
+    const Status noted = work.lease()->note_restart(params.vmid);
+    if (!noted) return Error(noted.error()).during(fmt::format("noting the restart of vm {}", params.vmid.number));
+  }
   return stop_guest(work, params.vmid, facts.ha);
 }
 

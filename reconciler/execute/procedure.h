@@ -163,6 +163,12 @@ ProcedureEnd run_procedure(const typename Procedure::Params& params, Work& work)
       Procedure::after_failure(params, first, work);
     return failed(error);
   };
+  const auto conflicted = [&](std::string why) -> ProcedureEnd {
+    if constexpr (requires { Procedure::after_failure(params, first, work); }) {
+      if (progress.acted()) Procedure::after_failure(params, first, work);
+    }
+    return {Outcome::kConflict, std::move(why), ErrorKind::kConflict};
+  };
   // What changed since the last look is ours: the guest's lock and the digest kept everybody else out.
   const auto remember = [&] {
     if constexpr (GuestFacts<Facts>) {
@@ -191,7 +197,7 @@ ProcedureEnd run_procedure(const typename Procedure::Params& params, Work& work)
     if (here == Phase::kConflict) {
       const std::string why =
           facts.conflict.empty() ? "The cluster is in a state this operation never makes." : facts.conflict;
-      return {Outcome::kConflict, why, ErrorKind::kConflict};
+      return conflicted(why);
     }
     const auto& step = Procedure::kSteps[static_cast<std::size_t>(here)];
 
@@ -210,7 +216,7 @@ ProcedureEnd run_procedure(const typename Procedure::Params& params, Work& work)
       }
       if (facts.vm) {
         const std::string changed = work.change_conflict(*facts.vm);
-        if (!changed.empty()) return {Outcome::kConflict, changed, ErrorKind::kConflict};
+        if (!changed.empty()) return conflicted(changed);
       }
     }
     const Status lease = confirm_lease(work);
@@ -244,8 +250,7 @@ ProcedureEnd run_procedure(const typename Procedure::Params& params, Work& work)
     const Phase now = Procedure::locate(facts.seen);
     const bool moved_on = now != Phase::kConflict && now > here;
     if (!done && trouble->kind == ErrorKind::kConflict && !moved_on)
-      return {Outcome::kConflict, "Somebody else changed it at the same time: " + trouble->text(),
-              ErrorKind::kConflict};
+      return conflicted("Somebody else changed it at the same time: " + trouble->text());
     if (done || moved_on || (trouble && trouble->kind != ErrorKind::kLocked && trouble->kind != ErrorKind::kNoQuorum))
       remember();
     if (!done && verdict == StepJudge::Verdict::kGiveUp) return give_up(*trouble);

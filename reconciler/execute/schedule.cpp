@@ -15,6 +15,7 @@ Schedule::Schedule(const std::vector<Operation>& operations, ScheduleLimits limi
     Node& here = node(operation.id);
     here.after = operation.after;
     here.locks = operation.locks;
+    here.in_any_case = operation.in_any_case;
     // A lock named twice would wait for itself.
     std::ranges::sort(here.locks);
     here.locks.erase(std::unique(here.locks.begin(), here.locks.end()), here.locks.end());
@@ -34,8 +35,11 @@ std::vector<OperationId> Schedule::ready() const {
   for (OperationId id = 1; id <= nodes_.size() && running < limits_.parallelism; ++id) {
     const Node& here = node(id);
     if (here.state != State::kWaiting) continue;
-    const bool before_done =
-        std::ranges::all_of(here.after, [&](OperationId a) { return node(a).state == State::kSucceeded; });
+    const bool before_done = std::ranges::all_of(here.after, [&](OperationId a) {
+      const State state = node(a).state;
+      const bool ended = state == State::kFailed || state == State::kSkipped;
+      return state == State::kSucceeded || (here.in_any_case && ended);
+    });
     const bool locks_free = std::ranges::all_of(here.locks, [&](const std::string& lock) {
       const auto at = held.find(lock);
       return at == held.end() || at->second < places(lock);
@@ -69,7 +73,7 @@ void Schedule::skip_dependants(OperationId id, OperationId blame) {
   while (!todo.empty()) {
     const OperationId next = todo.back();
     todo.pop_back();
-    if (node(next).state != State::kWaiting) continue;
+    if (node(next).state != State::kWaiting || node(next).in_any_case) continue;
     node(next).state = State::kSkipped;
     node(next).blame = blame;
     todo.insert(todo.end(), node(next).before.begin(), node(next).before.end());

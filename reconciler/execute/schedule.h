@@ -20,7 +20,8 @@ struct ScheduleLimits {
 ///
 /// An operation is ready when everything in `after` succeeded, nobody holds one of its locks, and there is room. A lock
 /// named "copy/…" has `copies_per_node` places, any other one. The same calls give the same answers. A failure skips
-/// what depends on it, directly or not, and nothing else.
+/// what depends on it, directly or not, and nothing else; an operation with `in_any_case` runs when what comes before
+/// has ended, however.
 class Schedule {
  public:
   /// `after` of every operation names operations of the plan; ids are position + 1 (verify_plan's promise).
@@ -47,6 +48,7 @@ class Schedule {
     std::vector<OperationId> before = {};
     std::vector<std::string> locks = {};
     OperationId blame = 0;
+    bool in_any_case = false;
   };
   [[nodiscard]] Node& node(OperationId id) { return nodes_[id - 1]; }
   [[nodiscard]] const Node& node(OperationId id) const { return nodes_[id - 1]; }

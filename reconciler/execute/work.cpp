@@ -30,6 +30,10 @@ void Work::waiting(std::string on) { emit(Waiting{.operation = operation().id, .
 
 void Work::pause(std::chrono::milliseconds span) {
   clock().wait(span, {});
+  keep_lease();
+}
+
+void Work::keep_lease() {
   // A lost lease does not end the wait: the effect is under way and is awaited in any case. The next check() tells.
   if (lease() != nullptr) static_cast<void>(lease()->keep());
 }

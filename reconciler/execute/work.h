@@ -73,6 +73,7 @@ class Work {
   [[nodiscard]] Lease* lease() { return parts_.lease; }
   [[nodiscard]] const Patience& patience() const { return parts_.patience; }
   [[nodiscard]] bool stop_requested() const { return parts_.stop.stop_requested(); }
+  [[nodiscard]] const std::stop_token& stop() const { return parts_.stop; }
 
   void step(std::string_view name);
   void waiting(std::string on);
@@ -82,6 +83,8 @@ class Work {
 
   /// Waits, whatever the stop token says: for effects that are under way. Keeps the lease alive meanwhile.
   void pause(std::chrono::milliseconds span);
+  /// Renews the lease where that is due: from time to time during an effect that takes long by itself.
+  void keep_lease();
   /// Seconds of the epoch now, with room for a node's clock that runs behind: for questions about tasks "since".
   [[nodiscard]] std::int64_t task_epoch() const;
 

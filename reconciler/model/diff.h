@@ -45,6 +45,14 @@ enum class DiskMatch : std::uint8_t {
   kWrongHolder  // the slot holds another disk's volume
 };
 
+/// What an interrupted operation left of a disk's zvol, as its marks tell.
+enum class Unfinished : std::uint8_t {
+  kNothing,
+  kExchange,  // old one renamed away, verified new one not in place; or in place and not settled: go on
+  kSwap,      // renamed, and the drive not pointed at it, or an empty entry not removed: go on
+  kHeld       // held read-only for a copy that has not ended: go on, or let it go
+};
+
 struct DiskDiff {
   std::string name = {};
   DriveSlot desired_slot = {};
@@ -60,8 +68,9 @@ struct DiskDiff {
   std::vector<SettingChange> settings = {};
   std::string blocked = {};  // why nothing can be done for this disk; empty: it can
   std::string remedy = {};   // what the user can do about it
-  bool absent = false;       // must go (its volume is `volume`)
-  bool detached = false;     // must be kept, but not attached
+  Unfinished unfinished = Unfinished::kNothing;
+  bool absent = false;    // must go (its volume is `volume`)
+  bool detached = false;  // must be kept, but not attached
 };
 
 enum class Presence : std::uint8_t { kMissing, kPresent, kMustGo, kUnreadable, kWrongIdentity };

@@ -31,7 +31,7 @@ struct WrittenDisk {
   std::optional<Spanned<std::string>> import_from = {};  // volume id of an image to start from
   bool absent = false;                                   // state: absent
   bool detached = false;                                 // state: detached (kept as unusedN)
-  bool keep_snapshots = false;
+  std::string snapshots = {};                            // refuse (and ""), keep, drop: when the zvol is made again
 };
 
 struct WrittenRole {
@@ -87,6 +87,7 @@ struct WrittenVm {
   WrittenSettings disk_defaults = {};
   std::vector<WrittenDisk> disks = {};  // sorted by name
   Allowance allow = {};
+  std::optional<Spanned<std::string>> require_backup = {};  // "24h", "take"
   std::optional<Spanned<std::string>> maintenance = {};  // "Sat 02:00-05:00": restart and offline copy allowed within
 };
 

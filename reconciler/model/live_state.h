@@ -84,6 +84,7 @@ struct LiveVolume {
   std::optional<ByteSize> size = {};
   std::optional<Vmid> owner = {};
   std::string parent = {};
+  std::optional<std::int64_t> made = {};      // seconds of the epoch, of backups
   std::optional<ByteSize> volblocksize = {};  // host access only
   std::optional<ByteSize> refreservation = {};
 };

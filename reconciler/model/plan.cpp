@@ -22,6 +22,20 @@ std::string_view to_text(Impact impact) {
   return "";
 }
 
+std::string_view to_text(Strategy strategy) {
+  switch (strategy) {
+    case Strategy::kClassMove:
+      return "class move";
+    case Strategy::kOutAndBack:
+      return "out and back";
+    case Strategy::kSwap:
+      return "swap";
+    case Strategy::kInPlace:
+      return "in place";
+  }
+  return "";
+}
+
 std::string_view procedure_name(const Procedure& procedure) {
   struct Name {
     std::string_view operator()(const CreateStorage&) const { return "create-storage"; }
@@ -45,6 +59,15 @@ std::string_view procedure_name(const Procedure& procedure) {
     std::string_view operator()(const SetHa&) const { return "set-ha"; }
     std::string_view operator()(const RemoveHa&) const { return "remove-ha"; }
     std::string_view operator()(const SetReplication&) const { return "set-replication"; }
+    std::string_view operator()(const RetireVolume&) const { return "retire-volume"; }
+    std::string_view operator()(const CreateDataset&) const { return "create-dataset"; }
+    std::string_view operator()(const SetZvolProperties&) const { return "set-zvol-properties"; }
+    std::string_view operator()(const SwapZvol&) const { return "swap-zvol"; }
+    std::string_view operator()(const RecreateZvol&) const { return "recreate-zvol"; }
+    std::string_view operator()(const RollBackZvol&) const { return "roll-back-zvol"; }
+    std::string_view operator()(const DestroyDataset&) const { return "destroy-dataset"; }
+    std::string_view operator()(const DeleteStorage&) const { return "delete-storage"; }
+    std::string_view operator()(const BackUpVm&) const { return "back-up-vm"; }
   };
   return std::visit(Name{}, procedure);
 }
@@ -74,6 +97,16 @@ PlanTotals totals(const Plan& plan) {
     void operator()(const StartVm&) const { ++sum.change; }
     void operator()(const DestroyVm&) const { ++sum.destroy; }
     void operator()(const DestroyVolume&) const { ++sum.destroy; }
+    void operator()(const DestroyDataset&) const { ++sum.destroy; }
+    void operator()(const DeleteStorage&) const { ++sum.destroy; }
+    void operator()(const CreateDataset&) const { ++sum.create; }
+    void operator()(const BackUpVm&) const { ++sum.create; }
+    void operator()(const SetZvolProperties&) const { ++sum.change; }
+    void operator()(const RetireVolume&) const {}  // a note, not a change
+    // A swap ends a move that is counted already.
+    void operator()(const SwapZvol&) const { ++sum.change; }
+    void operator()(const RecreateZvol&) const { ++sum.move; }
+    void operator()(const RollBackZvol&) const { ++sum.move; }
   };
   PlanTotals sum;
   for (const Operation& op : plan.operations) {

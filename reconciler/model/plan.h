@@ -146,6 +146,87 @@ struct MoveDisk {
   std::string format = {};
   ByteRate bandwidth = {};
 };
+/// Marks a zvol that a move has left behind (as unusedN) as retired: whose it was and since when, in properties of its
+/// own. Nothing else about it changes. `dataset` is the zvol, `guid` the only one that is touched.
+struct RetireVolume {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};
+  std::string node = {};
+  std::string dataset = {};
+  std::string guid = {};
+};
+/// A file system below which the zvols of one block-size class lie; never mounted.
+struct CreateDataset {
+  std::string node = {};
+  std::string name = {};
+  FlatMap<std::string> properties = {};
+};
+/// Native ZFS properties in place, nothing is copied. For the zvol of a guest's disk (`vmid` and `slot`; `volume` as
+/// everywhere, and the zvol is found by it when the operation runs), or for `dataset` on `node`. The text of
+/// refreservation is "none" or "auto".
+struct SetZvolProperties {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};
+  std::string node = {};
+  std::string dataset = {};
+  FlatMap<std::string> set = {};
+};
+/// The last part of the strategy "swap": a zvol that a move has put onto a storage of the right block size (`volume`)
+/// is renamed, while the guest is stopped, to a free name of `storage`, and the drive is pointed at it. No data is
+/// copied. `from` and `to` are the datasets of the two storages, of one zpool.
+struct SwapZvol {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};
+  std::string storage = {};
+  std::string node = {};
+  std::string from = {};
+  std::string to = {};
+};
+/// The strategy "in place": a new zvol, a verified copy, and an exchange of names while the guest is stopped. The old
+/// zvol is retired. `guid` is the old zvol's: nothing else is ever taken for it.
+struct RecreateZvol {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};
+  std::string node = {};
+  std::string dataset = {};
+  std::string guid = {};
+  ByteSize volblocksize = {};
+  bool thick = false;                    // the new one gets refreservation=auto when it is in place
+  FlatMap<std::string> properties = {};  // set on the new zvol
+  /// "keep": replayed onto the new one; "drop": they stay with the old one and go with it; "refuse": there are none.
+  std::string snapshots = "refuse";
+  ByteRate bandwidth = {};
+};
+/// Puts a retired zvol back under the name of the live one, which is retired in its turn. While the guest is stopped.
+struct RollBackZvol {
+  Vmid vmid = {};
+  DriveSlot slot = {};
+  VolumeId volume = {};  // what the slot names
+  std::string node = {};
+  std::string dataset = {};
+  std::string guid = {};  // of the zvol to put back
+};
+/// Destroys a dataset nobody uses any more. Only with --allow destroy; last of everything. Only the one with this guid.
+struct DestroyDataset {
+  std::string node = {};
+  std::string dataset = {};
+  std::string guid = {};
+};
+/// Removes a storage entry; what lies on the storage stays.
+struct DeleteStorage {
+  std::string id = {};
+};
+/// A fresh backup (vzdump) before something irreversible. `newer_than` zero: always; else a backup that was made in the
+/// last so many seconds will do.
+struct BackUpVm {
+  Vmid vmid = {};
+  std::string storage = {};
+  std::chrono::seconds newer_than = {};
+};
 /// Graceful, HA-aware stop and start so that pending changes become active.
 struct RestartVm {
   Vmid vmid = {};
@@ -155,9 +236,11 @@ struct StartVm {
   Vmid vmid = {};
   bool ha = false;
 };
+/// `again`: the plan starts it again later. That is noted in the cluster first, so that a run after a kill does it.
 struct StopVm {
   Vmid vmid = {};
   bool ha = false;
+  bool again = false;
 };
 struct DestroyVm {
   Vmid vmid = {};
@@ -179,9 +262,11 @@ struct SetReplication {
   FlatMap<std::string> set = {};
 };
 
-using Procedure = std::variant<CreateStorage, UpdateStorage, CreatePool, AddToPool, CreateVm, CloneVm, SetVmOptions,
-                               SetDriveOptions, AddDisk, AttachVolume, DetachDisk, DestroyVolume, ResizeDisk, MoveDisk,
-                               RestartVm, StartVm, StopVm, DestroyVm, SetHa, RemoveHa, SetReplication>;
+using Procedure =
+    std::variant<CreateStorage, UpdateStorage, CreatePool, AddToPool, CreateVm, CloneVm, SetVmOptions, SetDriveOptions,
+                 AddDisk, AttachVolume, DetachDisk, DestroyVolume, ResizeDisk, MoveDisk, RestartVm, StartVm, StopVm,
+                 DestroyVm, SetHa, RemoveHa, SetReplication, RetireVolume, CreateDataset, SetZvolProperties, SwapZvol,
+                 RecreateZvol, RollBackZvol, DestroyDataset, DeleteStorage, BackUpVm>;
 /// "move-disk", "set-vm-options": the name in plans, events and reports.
 [[nodiscard]] std::string_view procedure_name(const Procedure& procedure);
 
@@ -215,7 +300,32 @@ struct Operation {
   std::vector<std::string> locks = {};      // "vm/201", "storage/san", "copy/pve1": scheduling along PVE's real locks
   Guard guard = {};
   std::optional<CopyCost> copy = {};
-  std::string node = {};  // where the guest lives
+  std::string node = {};     // where the guest lives
+  bool in_any_case = false;  // what comes before must have ended, however: a guest that was stopped is started again
+};
+
+/// How a disk can get another volblocksize.
+enum class Strategy : std::uint8_t { kClassMove, kOutAndBack, kSwap, kInPlace };
+[[nodiscard]] std::string_view to_text(Strategy strategy);
+
+/// One way, priced, or why it is none.
+struct StrategyOffer {
+  Strategy strategy = Strategy::kClassMove;
+  bool possible = false;
+  bool chosen = false;
+  std::string why = {};      // why it was chosen, why it lost, or why it cannot be done
+  std::string remedy = {};   // what would make it possible
+  std::string needs = {};    // "API", "API and host access", …
+  ByteSize bytes = {};       // copied altogether
+  ByteSize peak_extra = {};  // on the fullest pool while it runs
+  std::chrono::seconds estimate = {};
+  std::chrono::seconds downtime = {};
+};
+/// The ways for one disk, all four, in the order of Strategy.
+struct StrategyChoice {
+  ResourceAddress address = {};
+  std::string what = {};  // "give scsi2 volblocksize 128KiB"
+  std::vector<StrategyOffer> offers = {};
 };
 
 /// Wanted, but not done: shown, never left out.
@@ -253,6 +363,7 @@ struct PlanInputs {
 struct Plan {
   PlanInputs inputs = {};
   std::vector<Operation> operations = {};
+  std::vector<StrategyChoice> choices = {};
   std::vector<BlockedItem> blocked = {};
   std::vector<WaitingItem> waiting = {};
   std::vector<Finding> findings = {};

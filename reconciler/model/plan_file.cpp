@@ -92,7 +92,7 @@ void walk(V& v, StartVm& p) {
 }
 template <class V>
 void walk(V& v, StopVm& p) {
-  v("vmid", p.vmid), v("ha", p.ha);
+  v("vmid", p.vmid), v("ha", p.ha), v("again", p.again);
 }
 template <class V>
 void walk(V& v, DestroyVm& p) {
@@ -109,6 +109,59 @@ void walk(V& v, RemoveHa& p) {
 template <class V>
 void walk(V& v, SetReplication& p) {
   v("id", p.id), v("create", p.create), v("target", p.target), v("set", p.set);
+}
+template <class V>
+void walk(V& v, RetireVolume& p) {
+  v("vmid", p.vmid), v("slot", p.slot), v("volume", p.volume), v("node", p.node), v("dataset", p.dataset),
+      v("guid", p.guid);
+}
+template <class V>
+void walk(V& v, CreateDataset& p) {
+  v("node", p.node), v("dataset", p.name), v("properties", p.properties);
+}
+template <class V>
+void walk(V& v, SetZvolProperties& p) {
+  v("vmid", p.vmid), v("slot", p.slot), v("volume", p.volume), v("node", p.node), v("dataset", p.dataset),
+      v("set", p.set);
+}
+template <class V>
+void walk(V& v, SwapZvol& p) {
+  v("vmid", p.vmid), v("slot", p.slot), v("volume", p.volume), v("storage", p.storage), v("node", p.node),
+      v("from", p.from), v("to", p.to);
+}
+template <class V>
+void walk(V& v, RecreateZvol& p) {
+  v("vmid", p.vmid), v("slot", p.slot), v("volume", p.volume), v("node", p.node), v("dataset", p.dataset),
+      v("guid", p.guid);
+  v("volblocksize", p.volblocksize), v("thick", p.thick), v("properties", p.properties), v("snapshots", p.snapshots),
+      v("bandwidth", p.bandwidth);
+}
+template <class V>
+void walk(V& v, RollBackZvol& p) {
+  v("vmid", p.vmid), v("slot", p.slot), v("volume", p.volume), v("node", p.node), v("dataset", p.dataset),
+      v("guid", p.guid);
+}
+template <class V>
+void walk(V& v, DestroyDataset& p) {
+  v("node", p.node), v("dataset", p.dataset), v("guid", p.guid);
+}
+template <class V>
+void walk(V& v, DeleteStorage& p) {
+  v("id", p.id);
+}
+template <class V>
+void walk(V& v, BackUpVm& p) {
+  v("vmid", p.vmid), v("storage", p.storage), v("newer_than", p.newer_than);
+}
+template <class V>
+void walk(V& v, StrategyOffer& p) {
+  v("strategy", p.strategy), v("possible", p.possible), v("chosen", p.chosen), v("why", p.why), v("remedy", p.remedy),
+      v("needs", p.needs);
+  v("bytes", p.bytes), v("peak_extra", p.peak_extra), v("estimate", p.estimate), v("downtime", p.downtime);
+}
+template <class V>
+void walk(V& v, StrategyChoice& p) {
+  v("address", p.address), v("what", p.what), v("offers", p.offers);
 }
 template <class V>
 void walk(V& v, PlannedChange& p) {
@@ -129,7 +182,7 @@ template <class V>
 void walk(V& v, Operation& p) {
   v("id", p.id), v("address", p.address), v("procedure", p.procedure), v("impact", p.impact), v("changes", p.changes),
       v("after", p.after);
-  v("locks", p.locks), v("guard", p.guard), v("copy", p.copy), v("node", p.node);
+  v("locks", p.locks), v("guard", p.guard), v("copy", p.copy), v("node", p.node), v("in_any_case", p.in_any_case);
 }
 template <class V>
 void walk(V& v, BlockedItem& p) {
@@ -150,13 +203,14 @@ void walk(V& v, PlanInputs& p) {
 }
 template <class V>
 void walk(V& v, Plan& p) {
-  v("inputs", p.inputs), v("operations", p.operations), v("blocked", p.blocked), v("waiting", p.waiting),
-      v("findings", p.findings);
+  v("inputs", p.inputs), v("operations", p.operations), v("choices", p.choices), v("blocked", p.blocked),
+      v("waiting", p.waiting), v("findings", p.findings);
   v("gaps", p.gaps), v("partial", p.partial), v("unchanged_vms", p.unchanged_vms);
 }
 
 constexpr std::array kImpacts = {"none",        "live",         "pending-restart", "restart",
                                  "online-copy", "offline-copy", "destroy"};
+constexpr std::array kStrategies = {"class-move", "out-and-back", "swap", "in-place"};
 constexpr std::array kSeverities = {"notice", "warning", "error"};
 
 template <class Enum, std::size_t N>
@@ -224,6 +278,8 @@ struct Writer {
       return value.storage + ":" + value.name;
     } else if constexpr (std::is_same_v<T, Impact>) {
       return kImpacts.at(static_cast<std::size_t>(value));
+    } else if constexpr (std::is_same_v<T, Strategy>) {
+      return kStrategies.at(static_cast<std::size_t>(value));
     } else if constexpr (std::is_same_v<T, Severity>) {
       return kSeverities.at(static_cast<std::size_t>(value));
     } else if constexpr (std::is_same_v<T, Procedure>) {
@@ -284,6 +340,8 @@ struct Reader {
       value = {.storage = text.substr(0, colon), .name = text.substr(colon + 1)};
     } else if constexpr (std::is_same_v<T, Impact>) {
       value = enum_from<Impact>(kImpacts, json.get<std::string>());
+    } else if constexpr (std::is_same_v<T, Strategy>) {
+      value = enum_from<Strategy>(kStrategies, json.get<std::string>());
     } else if constexpr (std::is_same_v<T, Severity>) {
       value = enum_from<Severity>(kSeverities, json.get<std::string>());
     } else if constexpr (std::is_same_v<T, Procedure>) {

@@ -85,6 +85,7 @@ struct ResolvedDisk {
   ResolvedSettings settings =
       {};  // keys of the catalogue's disk homes, always with storage, size (when stated), slot, format …
   std::optional<std::string> import_from = {};
+  std::string snapshots = "refuse";  // when the zvol is made again: refuse, keep, drop
   bool absent = false;
   bool detached = false;
 };
@@ -120,6 +121,7 @@ struct ResolvedVm {
   std::vector<ResolvedDisk> disks = {};  // sorted by name
   Allowance allow = {};
   std::optional<std::string> maintenance = {};
+  std::optional<std::string> require_backup = {};  // "24h", "take"
 };
 
 struct ResolvedStorage {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "reconciler/model/retired.h"
+
 namespace pvr {
 namespace {
 
@@ -49,6 +51,12 @@ bool fits(const ResolvedDisk& disk, const Candidate& candidate, const StorageTab
   return wanted->padded_to(grain) == candidate.size->padded_to(grain);
 }
 
+// A mark of ours says that a move has left it behind: it is an earlier copy of a disk and no disk of its own.
+bool is_known_retired(const VolumeId& volume, std::string_view node, const StorageTable& storages) {
+  const LiveDataset* zvol = storages.zvol(volume, node);
+  return zvol != nullptr && is_retired(*zvol);
+}
+
 // Volumes that no slot of a desired disk holds: other slots, unusedN, and volumes in no key at all.
 std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, const StorageTable& storages) {
   std::vector<Candidate> list;
@@ -64,6 +72,7 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
       const bool claimed =
           std::ranges::any_of(vm.disks, [&](const ResolvedDisk& disk) { return disk.slot == drive.slot; });
       if (claimed || !is_guest_disk(*configured->volume)) continue;
+      if (drive.slot.bus == Bus::kUnused && is_known_retired(*configured->volume, node, storages)) continue;
       list.push_back(
           {drive.slot, &drive, *configured->volume, real_size(*configured->volume, configured, node, storages)});
     }
@@ -73,6 +82,7 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
     if (std::ranges::binary_search(referenced, volume->id) || !is_guest_disk(volume->id)) continue;
     if (!volume->node.empty() && !node.empty() && volume->node != node) continue;
     if (!volume->content.empty() && volume->content != "images") continue;
+    if (is_known_retired(volume->id, node, storages)) continue;
     list.push_back({std::nullopt, nullptr, volume->id, volume->size});
   }
   return list;
@@ -203,7 +213,11 @@ std::vector<DiskBinding> bind_disks(const ResolvedVm& vm, const LiveVm* guest, c
     }
     binding.match = DiskMatch::kAmbiguous;
     binding.blocked = fmt::format("its data may already be in {}", fmt::join(binding.candidates, " or in "));
-    if (!twin.empty()) binding.blocked += fmt::format(", or that is an earlier copy of {}", twin);
+    if (!twin.empty()) {
+      binding.blocked += fmt::format(", or that is an earlier copy of {}", twin);
+      if (guest != nullptr && storages.host(guest->node) == nullptr)
+        binding.blocked += "; with host access (cluster.ssh) marks on the zvols would tell";
+    }
     binding.remedy = fmt::format(
         "attach the right volume yourself (qm set {} --{} VOLUME), or remove those that are not needed; then plan "
         "again",

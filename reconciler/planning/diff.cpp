@@ -257,6 +257,7 @@ bool has_changes(const Diff& diff) {
       return true;
     return std::ranges::any_of(vm.disks, [&](const DiskDiff& disk) {
       if (disk.absent || disk.detached) return disk.match != DiskMatch::kMissing;
+      if (disk.unfinished != Unfinished::kNothing) return true;
       const bool moved = disk.match != DiskMatch::kInPlace || disk.move_to || disk.format_to || disk.grow_to;
       return moved || !disk.blocked.empty() || std::ranges::any_of(disk.settings, is_change);
     });

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "reconciler/model/effective.h"
+#include "reconciler/model/retired.h"
 #include "reconciler/planning/bind_disks.h"
 #include "reconciler/planning/compare.h"
 
@@ -114,32 +115,66 @@ void compare_drive_option(const DiskContext& c, const DiskDiff& disk, std::strin
 }
 
 void compare_zvol(const DiskContext& c, DiskDiff& out, std::string_view key, const Resolved& desired,
-                  const LiveVolume* volume) {
+                  const LiveVolume* volume, const LiveDataset* zvol) {
   SettingChange change{
       .key = std::string(key), .desired = desired, .effect = find_setting(Home::kZvolProperty, key)->effect};
   change.state = SettingState::kCannotTell;
   change.note = "The API does not show properties of a zvol; host access is needed.";
-  if (key == "volblocksize" && volume != nullptr && volume->volblocksize) {
-    change.configured = change.running = OptionValue(*volume->volblocksize);
+  const OptionValue live = live_zvol_value(key, volume, zvol);
+  if (!is_absent(live)) {
+    change.configured = change.running = live;
     change.note.clear();
-    change.state = change.configured == desired.value ? SettingState::kInSync
-                   : desired.finding_only             ? SettingState::kFindingOnly
-                                                      : SettingState::kDiffers;
-  } else if (key == "provisioning" && volume != nullptr && volume->refreservation) {
-    const bool thick = volume->refreservation->bytes != 0;
-    change.configured = change.running = OptionValue(std::string(thick ? "thick" : "thin"));
-    change.note.clear();
-    change.state = change.configured == desired.value ? SettingState::kInSync : SettingState::kFindingOnly;
+    change.state = same_zvol_value(key, live, desired.value) ? SettingState::kInSync
+                   : desired.finding_only                    ? SettingState::kFindingOnly
+                                                             : SettingState::kDiffers;
+  } else if (key == "volblocksize" && std::holds_alternative<FromDocument>(desired.origin) && volume != nullptr &&
+             desired.value != OptionValue(c.storages.find(out.volume->storage)->blocksize)) {
+    c.findings.push_back({.severity = Severity::kNotice,
+                          .rule = "Z2",
+                          .where = disk_address(c.vm, c.disk),
+                          .what = fmt::format("volblocksize {} is stated; which one the zvol {} has cannot be seen "
+                                              "through the API.",
+                                              to_text(desired.value), to_text(*out.volume)),
+                          .fix = "State cluster.ssh in the fleet file, which gives host access.",
+                          .span = span_of(desired)});
   }
   keep(c, out, std::move(change));
+}
+
+// What the marks say about work that was interrupted.
+Unfinished unfinished_of(const DiskContext& c, const VolumeId& volume) {
+  const StorageView* storage = c.storages.find(volume.storage);
+  const LiveHost* host = c.storages.host(c.guest.node);
+  if (storage == nullptr || host == nullptr || !storage->has_zvols()) return Unfinished::kNothing;
+  const std::string name = fmt::format("{}/{}", storage->dataset, volume.name);
+  if (const LiveDataset* zvol = host->dataset(name)) {
+    if (mark_of(*zvol, mark::kSettled) == "no") return Unfinished::kExchange;
+    const std::string_view from = mark_of(*zvol, mark::kSwapFrom);
+    if (!from.empty() && from.find(':') != std::string_view::npos && from != to_text(volume)) return Unfinished::kSwap;
+    const bool held = zvol->text("readonly") == "on" && !mark_of(*zvol, mark::kGuard).empty();
+    return held ? Unfinished::kHeld : Unfinished::kNothing;
+  }
+  const LiveDataset* made = host->dataset(work_zvol(name));
+  if (made != nullptr && !mark_of(*made, mark::kReplaces).empty()) return Unfinished::kExchange;
+  const bool swapped = std::ranges::any_of(
+      host->datasets, [&](const LiveDataset& other) { return mark_of(other, mark::kSwapFrom) == to_text(volume); });
+  return swapped ? Unfinished::kSwap : Unfinished::kNothing;
 }
 
 // Storage, format and size: where the volume lies.
 void compare_place(const DiskContext& c, const DiskBinding& binding, DiskDiff& out) {
   if (!binding.volume || is_cloud_init(c.disk)) return;
   const VolumeId& volume = *binding.volume;
-  const std::string storage = desired_text(c.disk, "storage");
+  std::string storage = desired_text(c.disk, "storage");
   const Resolved* place = c.disk.settings.find("storage");
+  // A class is a way to a block size. A zvol that has it on the storage of the class itself need not go there.
+  if (const StorageView* wanted = c.storages.find(storage);
+      wanted != nullptr && wanted->declared != nullptr && wanted->declared->class_of == volume.storage) {
+    const Resolved* block = c.disk.settings.find("volblocksize");
+    const OptionValue live =
+        live_zvol_value("volblocksize", c.storages.volume(volume, c.guest.node), c.storages.zvol(volume, c.guest.node));
+    if (block != nullptr && !is_absent(live) && live == block->value) storage = volume.storage;
+  }
   if (!storage.empty() && storage != volume.storage) {
     SettingChange change{.key = "storage",
                          .state = SettingState::kDiffers,
@@ -236,6 +271,8 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
   const StorageKind kind = storage != nullptr ? storage->kind : StorageKind::kDevice;
   const std::string_view format = binding.volume ? image_format(*binding.volume) : std::string_view("raw");
   const LiveVolume* volume = binding.volume ? c.storages.volume(*binding.volume, c.guest.node) : nullptr;
+  const LiveDataset* zvol = binding.volume ? c.storages.zvol(*binding.volume, c.guest.node) : nullptr;
+  if (out.match == DiskMatch::kInPlace && binding.volume) out.unfinished = unfinished_of(c, *binding.volume);
   const bool attached = configured != nullptr && out.match != DiskMatch::kUnused;
   for (const auto& [key, desired] : c.disk.settings) {
     if (const Setting* setting = find_setting(Home::kDriveOption, key)) {
@@ -243,7 +280,7 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
       compare_drive_option(c, out, key, *setting, desired, attached ? binding.drive : nullptr, kind, format, out);
     } else if (find_setting(Home::kZvolProperty, key) != nullptr) {
       if (out.match == DiskMatch::kMissing || out.move_to || storage == nullptr || !storage->has_zvols()) continue;
-      compare_zvol(c, out, key, desired, volume);
+      compare_zvol(c, out, key, desired, volume, zvol);
     }
   }
   return out;
@@ -304,6 +341,31 @@ void name_foreign_pending(const ResolvedVm& vm, const LiveVm& guest, VmDiff& out
 
 }  // namespace
 
+OptionValue live_zvol_value(std::string_view key, const LiveVolume* volume, const LiveDataset* zvol) {
+  if (key == "volblocksize") {
+    if (zvol != nullptr && zvol->bytes("volblocksize")) return *zvol->bytes("volblocksize");
+    return volume != nullptr && volume->volblocksize ? OptionValue(*volume->volblocksize) : OptionValue{};
+  }
+  if (key == "provisioning") {
+    // Fact: the reservation of a thick zvol is larger than its size; zero means thin.
+    std::optional<ByteSize> reserved = volume != nullptr ? volume->refreservation : std::nullopt;
+    if (zvol != nullptr && zvol->bytes("refreservation")) reserved = zvol->bytes("refreservation");
+    return reserved ? OptionValue(std::string(reserved->bytes != 0 ? "thick" : "thin")) : OptionValue{};
+  }
+  const std::string_view text = zvol != nullptr ? zvol->text(key) : std::string_view();
+  return text.empty() || text == "-" ? OptionValue{} : OptionValue(std::string(text));
+}
+
+bool same_zvol_value(std::string_view key, const OptionValue& live, const OptionValue& wanted) {
+  if (live == wanted) return true;
+  // Fact: compression=on is lz4.
+  const auto is = [](const OptionValue& value, std::string_view word) {
+    const auto* text = std::get_if<std::string>(&value);
+    return text != nullptr && *text == word;
+  };
+  return key == "compression" && is(live, "on") && is(wanted, "lz4");
+}
+
 std::optional<DriveSlot> cd_slot(std::string_view option_key) {
   if (option_key == "cdrom") return DriveSlot{Bus::kIde, 2};
   std::optional<DriveSlot> slot = parse_slot(option_key);
@@ -353,7 +415,8 @@ VmDiff diff_guest(const ResolvedVm& vm, const LiveVm& guest, const StorageTable&
     DiskDiff disk = diff_disk(context, bindings[i]);
     const bool gone = (disk.absent || disk.detached) && disk.match == DiskMatch::kMissing;
     const bool same = disk.match == DiskMatch::kInPlace && !disk.absent && !disk.detached && disk.blocked.empty() &&
-                      disk.settings.empty() && !disk.move_to && !disk.format_to && !disk.grow_to;
+                      disk.settings.empty() && !disk.move_to && !disk.format_to && !disk.grow_to &&
+                      disk.unfinished == Unfinished::kNothing;
     if ((!same && !gone) || detail == DiffDetail::kEverything) out.disks.push_back(std::move(disk));
   }
   name_foreign_pending(vm, guest, out);

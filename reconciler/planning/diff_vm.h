@@ -19,6 +19,10 @@ namespace pvr {
 /// One guest that does not exist yet: everything declared is missing.
 [[nodiscard]] VmDiff diff_missing_guest(const ResolvedVm& vm, const StorageTable& storages);
 
+/// A property of a zvol as it is, in the words of the fleet language; absent: nobody can tell.
+[[nodiscard]] OptionValue live_zvol_value(std::string_view key, const LiveVolume* volume, const LiveDataset* zvol);
+[[nodiscard]] bool same_zvol_value(std::string_view key, const OptionValue& live, const OptionValue& wanted);
+
 /// "ide2" (or "cdrom", which is PVE's other word for it) as an option names the medium of a CD drive, not a disk.
 [[nodiscard]] std::optional<DriveSlot> cd_slot(std::string_view option_key);
 

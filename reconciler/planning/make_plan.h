@@ -21,7 +21,7 @@ struct PlanOptions {
   Allowance allow = {};                         // --allow restart,offline-copy,destroy: for every guest
   std::vector<std::string> targets = {};        // --target: addresses; empty: everything
   ByteRate copy_rate = {};                      // limit of each copy; zero: the cluster's own
-  ByteRate assumed_rate = {100 * 1024 * 1024};  // for estimates where there is no limit
+  ByteRate assumed_rate = {(100_MiB).bytes};  // for estimates where there is no limit
   std::chrono::system_clock::time_point now = {};
   std::chrono::minutes utc_offset = {};  // maintenance windows are in the user's local time
   bool force_capacity = false;           // fill a pool past 90 % (rule Z10)

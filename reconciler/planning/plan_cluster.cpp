@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "reconciler/model/option_codec.h"
+#include "reconciler/model/retired.h"
 #include "reconciler/planning/plan_builder.h"
 
 namespace pvr {
@@ -18,9 +19,10 @@ std::string section_text(Home home, std::string_view key, const OptionValue& val
   return setting != nullptr ? print_option(*setting, value) : to_text(value);
 }
 
-// A zfspool storage needs its dataset first, and the API cannot make one. False: it is known to be missing.
+// A zfspool storage needs its dataset first, and the API cannot make one: host access does, or the user. False: it is
+// known to be missing and nobody makes it. `made`: operations that make it.
 bool dataset_is_there(PlanBuilder& b, const ResolvedStorage& storage, const StorageView& view,
-                      const ResourceAddress& address) {
+                      const ResourceAddress& address, std::vector<OperationId>& made) {
   if (!view.has_zvols() || view.dataset.find('/') == std::string::npos) return true;
   std::vector<std::string> nodes = view.nodes;
   if (nodes.empty()) {
@@ -30,8 +32,22 @@ bool dataset_is_there(PlanBuilder& b, const ResolvedStorage& storage, const Stor
   std::vector<std::string> missing;
   bool unknown = false;
   for (const std::string& node : nodes) {
-    const std::optional<bool> there =
-        b.options.dataset_exists ? b.options.dataset_exists(node, view.dataset) : std::nullopt;
+    const LiveHost* host = b.storages.host(node);
+    const std::optional<bool> there = host != nullptr            ? host->dataset(view.dataset) != nullptr
+                                      : b.options.dataset_exists ? b.options.dataset_exists(node, view.dataset)
+                                                                 : std::nullopt;
+    if (there && !*there && host != nullptr && host->dataset(parent_dataset(view.dataset)) != nullptr) {
+      Operation op{.address = address, .procedure = CreateDataset{.node = node, .name = view.dataset}};
+      op.locks = {fmt::format("zfs/{}/{}", node, zpool_of(view.dataset))};
+      op.node = node;
+      op.changes.push_back({.key = "pool",
+                            .from = "none",
+                            .to = fmt::format("{} on {}", view.dataset, node),
+                            .rule = storage.class_of.empty() ? "" : "Z4",
+                            .reason = "the storage needs a dataset of its own"});
+      made.push_back(b.add(std::move(op)));
+      continue;
+    }
     if (!there)
       unknown = true;
     else if (!*there)
@@ -79,9 +95,11 @@ void plan_one_storage(PlanBuilder& b, const StorageDiff& diff, const ResolvedSto
     op.changes.push_back(b.line(change, Home::kStorageOption, Impact::kNone));
   }
   if (diff.missing) {
-    if (!dataset_is_there(b, storage, view, diff.address)) return;
+    std::vector<OperationId> datasets;
+    if (!dataset_is_there(b, storage, view, diff.address, datasets)) return;
     op.procedure = CreateStorage{.id = storage.id, .type = storage.type, .properties = std::move(set)};
     if (!storage.class_of.empty()) op.after = b.before_storage(storage.class_of);
+    op.after.insert(op.after.end(), datasets.begin(), datasets.end());
   } else {
     if (set.empty() && unset.empty()) return;
     op.procedure = UpdateStorage{.id = storage.id, .set = std::move(set), .unset = std::move(unset)};

@@ -86,6 +86,12 @@ SpaceBook::Pool& SpaceBook::pool_of(const StorageView& storage, std::string_view
 }
 
 std::optional<std::string> SpaceBook::reserve(const StorageView& storage, std::string_view node, ByteSize bytes) {
+  std::optional<std::string> full = refuses(storage, node, bytes);
+  if (!full) pool_of(storage, node).added += static_cast<double>(bytes.bytes);
+  return full;
+}
+
+std::optional<std::string> SpaceBook::refuses(const StorageView& storage, std::string_view node, ByteSize bytes) {
   Pool& pool = pool_of(storage, node);
   const double added = pool.added + static_cast<double>(bytes.bytes);
   if (pool.known && !force_) {
@@ -99,7 +105,6 @@ std::optional<std::string> SpaceBook::reserve(const StorageView& storage, std::s
                          (pool.used + added) / pool.total * 100, kFullest * 100);
     }
   }
-  pool.added = added;
   return std::nullopt;
 }
 

@@ -24,6 +24,8 @@ class SpaceBook {
   /// Reserves `bytes`; a sentence why not when the pool would reach 90 % or has less than that available (nothing is
   /// reserved then). Without numbers nothing is refused.
   [[nodiscard]] std::optional<std::string> reserve(const StorageView& storage, std::string_view node, ByteSize bytes);
+  /// The same sentence, and nothing is reserved.
+  [[nodiscard]] std::optional<std::string> refuses(const StorageView& storage, std::string_view node, ByteSize bytes);
 
  private:
   struct Pool {

@@ -1,8 +1,11 @@
 #include "reconciler/planning/storage_table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "reconciler/model/option_codec.h"
+#include "reconciler/model/retired.h"
 #include "reconciler/model/settings.h"
 
 namespace pvr {
@@ -59,6 +62,7 @@ StorageView view_of(std::string id, const LiveStorage* live, const ResolvedStora
     view.nodes = *list;
   if (const OptionValue pool = property(view, "pool"); const auto* text = std::get_if<std::string>(&pool))
     view.dataset = *text;
+  view.sparse = flag(view, "sparse");
   if (view.has_zvols()) {
     const OptionValue blocksize = property(view, "blocksize");
     const auto* size = std::get_if<ByteSize>(&blocksize);
@@ -118,6 +122,19 @@ const LiveVolume* StorageTable::volume(const VolumeId& id, std::string_view node
     if (at->node.empty() || at->node == node) return &*at;
   }
   return nullptr;
+}
+
+const LiveHost* StorageTable::host(std::string_view node) const {
+  const LiveHost* host = live_.host(node);
+  return host != nullptr && host->readable ? host : nullptr;
+}
+
+const LiveDataset* StorageTable::zvol(const VolumeId& id, std::string_view node) const {
+  const StorageView* view = find(id.storage);
+  const LiveHost* at = host(node);
+  if (view == nullptr || !view->has_zvols() || at == nullptr) return nullptr;
+  // Fact: a linked clone is listed as "base-9-disk-0/vm-1-disk-0"; its dataset is the last part.
+  return at->dataset(fmt::format("{}/{}", view->dataset, last_component(id.name)));
 }
 
 const std::vector<const LiveVolume*>& StorageTable::owned_by(Vmid vmid) const {

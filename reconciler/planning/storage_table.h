@@ -22,6 +22,7 @@ struct StorageView {
   std::vector<std::string> nodes = {};  // empty: all
   std::string dataset = {};             // zfspool: its `pool`
   ByteSize blocksize = {};              // zfspool: of new zvols
+  bool sparse = false;                  // zfspool: new zvols are thin
   const LiveStorage* live = nullptr;    // null: does not exist yet
   const ResolvedStorage* declared = nullptr;
 
@@ -40,10 +41,16 @@ class StorageTable {
   [[nodiscard]] const StorageView* find(std::string_view id) const;
   /// The listed volume, on `node` where the storage is local; null when it is not in the listing.
   [[nodiscard]] const LiveVolume* volume(const VolumeId& id, std::string_view node) const;
+  /// The zvol as host access shows it; null without host access, or where there is none (any more).
+  [[nodiscard]] const LiveDataset* zvol(const VolumeId& id, std::string_view node) const;
+  /// Host access to the node, if it can be read; else null.
+  [[nodiscard]] const LiveHost* host(std::string_view node) const;
   /// Volumes whose names carry this guest's number, in order of their ids.
   [[nodiscard]] const std::vector<const LiveVolume*>& owned_by(Vmid vmid) const;
   /// Whether other guests' volumes are linked clones of this one.
   [[nodiscard]] bool has_children(const VolumeId& id) const;
+  /// In order of their ids.
+  [[nodiscard]] const std::map<std::string, StorageView, std::less<>>& all() const { return storages_; }
 
  private:
   const LiveState& live_;

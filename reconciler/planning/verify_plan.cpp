@@ -17,6 +17,7 @@ struct Traits {
   std::string allocates_on = {};
   std::string pool = {};
   bool copies = false;
+  bool below_guest = false;  // renames zvols of a guest, which must be stopped
   bool destroys = false;
   bool interrupts = false;  // stop or restart
   bool creates_guest = false;
@@ -27,9 +28,11 @@ Traits traits_of(const Operation& op) {
   std::visit(
       [&](const auto& p) {
         using T = std::decay_t<decltype(p)>;
-        if constexpr (requires { p.vmid; }) out.guest = p.vmid;
-        if constexpr (requires { p.slot; }) out.slots.push_back(p.slot);
-        if constexpr (requires { p.from; })
+        if constexpr (requires { p.vmid; })
+          if (p.vmid.number != 0) out.guest = p.vmid;  // a dataset of nobody has none
+        if constexpr (requires { p.slot; })
+          if (out.guest) out.slots.push_back(p.slot);
+        if constexpr (std::is_same_v<T, AttachVolume>)
           if (p.from) out.slots.push_back(*p.from);
         if constexpr (requires { p.pool; }) out.pool = p.pool;
         if constexpr (std::is_same_v<T, AddToPool>) {
@@ -38,8 +41,13 @@ Traits traits_of(const Operation& op) {
         }
         if constexpr (std::is_same_v<T, MoveDisk> || std::is_same_v<T, AddDisk> || std::is_same_v<T, CloneVm>)
           out.allocates_on = p.storage;
-        out.copies = std::is_same_v<T, MoveDisk> || (std::is_same_v<T, CloneVm> && op.copy);
-        out.destroys = std::is_same_v<T, DestroyVm> || std::is_same_v<T, DestroyVolume>;
+        if constexpr (std::is_same_v<T, SwapZvol>) out.allocates_on = p.storage;
+        out.below_guest =
+            std::is_same_v<T, SwapZvol> || std::is_same_v<T, RecreateZvol> || std::is_same_v<T, RollBackZvol>;
+        out.copies =
+            std::is_same_v<T, MoveDisk> || std::is_same_v<T, RecreateZvol> || (std::is_same_v<T, CloneVm> && op.copy);
+        out.destroys = std::is_same_v<T, DestroyVm> || std::is_same_v<T, DestroyVolume> ||
+                       std::is_same_v<T, DestroyDataset> || std::is_same_v<T, DeleteStorage>;
         out.interrupts = std::is_same_v<T, StopVm> || std::is_same_v<T, RestartVm>;
         out.creates_guest = std::is_same_v<T, CreateVm> || std::is_same_v<T, CloneVm>;
       },
@@ -169,18 +177,27 @@ class Verifier {
         say(op, "moves a disk that has a pending change");
       if (move.storage == move.volume.storage && move.format.empty()) say(op, "moves a volume to where it is");
     }
+    if (traits.below_guest && !is_stopped_at(op, live, state)) say(op, "renames a volume of a guest that runs then");
     if (std::holds_alternative<SetDriveOptions>(op.procedure) &&
         (op.impact == Impact::kPendingRestart || op.impact == Impact::kRestart)) {
       state.pending_since[traits.slots.front()] = op.id;
     }
     if (traits.interrupts) state.interruptions.push_back(op.id);
+    if (std::holds_alternative<StopVm>(op.procedure)) state.stopped_by = op.id;
+    if (std::holds_alternative<StartVm>(op.procedure)) state.started = true, state.stopped_by = 0;
   }
 
   struct GuestState {
     std::map<DriveSlot, OperationId> last_on_slot = {};
     std::map<DriveSlot, OperationId> pending_since = {};
     std::vector<OperationId> interruptions = {};
+    OperationId stopped_by = 0;
+    bool started = false;
   };
+  [[nodiscard]] bool is_stopped_at(const Operation& op, const LiveVm* live, const GuestState& state) const {
+    if (state.stopped_by != 0) return is_after(op.id, state.stopped_by);
+    return !state.started && live != nullptr && live->power == PowerState::kStopped;
+  }
   [[nodiscard]] bool interrupted_between(const GuestState& state, OperationId since, OperationId move) const {
     return std::ranges::any_of(state.interruptions, [&](OperationId stop) {
       return (since == 0 || is_after(stop, since)) && is_after(move, stop);

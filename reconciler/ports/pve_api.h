@@ -129,6 +129,8 @@ class PveApi : public PveReader {
                                               const FlatMap<std::string>& properties) = 0;
   [[nodiscard]] virtual Status update_storage(const std::string& id, const FlatMap<std::string>& set,
                                               const std::vector<std::string>& unset, const std::string& digest) = 0;
+  /// Removes the entry; what lies there stays. Fact: PVE takes no digest here.
+  [[nodiscard]] virtual Status delete_storage(const std::string& id) = 0;
   [[nodiscard]] virtual Status create_pool(const std::string& id, const std::string& comment) = 0;
   [[nodiscard]] virtual Status update_pool(const std::string& id, const std::string& comment) = 0;
   [[nodiscard]] virtual Status add_to_pool(const std::string& id, Vmid vmid) = 0;
@@ -152,6 +154,8 @@ class PveApi : public PveReader {
                                                const std::string& digest) = 0;
   [[nodiscard]] virtual Result<Upid> start(const GuestRef& guest) = 0;
   [[nodiscard]] virtual Result<Upid> shutdown(const GuestRef& guest, std::chrono::seconds timeout) = 0;
+  /// vzdump in snapshot mode with zstd; the result is one more volume of content "backup" on the storage.
+  [[nodiscard]] virtual Result<Upid> back_up(const GuestRef& guest, const std::string& storage) = 0;
   [[nodiscard]] virtual Result<Upid> destroy_guest(const GuestRef& guest, bool purge) = 0;
   [[nodiscard]] virtual Status create_ha(const std::string& sid, const FlatMap<std::string>& set) = 0;
   [[nodiscard]] virtual Status update_ha(const std::string& sid, const FlatMap<std::string>& set,

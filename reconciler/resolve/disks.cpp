@@ -142,6 +142,7 @@ void Resolver::resolve_disk(VmContext& context, const WrittenDisk* written, std:
   if (written != nullptr) {
     disk.absent = written->absent;
     disk.detached = written->detached;
+    if (!written->snapshots.empty()) disk.snapshots = written->snapshots;
     if (written->import_from) disk.import_from = written->import_from->value;
     stack_.add(written->settings, Layer::kDisk);
   } else {

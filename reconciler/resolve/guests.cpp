@@ -65,6 +65,7 @@ void Resolver::resolve_vm(const WrittenVm& written) {
   vm.replication = written.replication;
   vm.allow = written.allow;
   vm.maintenance = plain(written.maintenance);
+  vm.require_backup = plain(written.require_backup);
   if (written.lane) vm.lane = written.lane->value;
   for (const WrittenRole* role : *context.roles) {
     if (vm.lane.empty() && role->lane) vm.lane = role->lane->value;

@@ -62,6 +62,13 @@ Result<HttpResponse> MishapTransport::send(const std::string& endpoint, const Ht
     const bool write = request.method != "GET";
     const bool counts = plan_.counts ? plan_.counts(request) : !is_of_lease(request);
     if (write && counts && ++writes_ == plan_.nth) mishap = plan_.mishap;
+    if (write && counts && fate_) {
+      const Fate::Verdict verdict = fate_->next();
+      if (verdict == Fate::Verdict::kDead || verdict == Fate::Verdict::kDieBefore) mishap = Mishap::kKillBefore;
+      if (verdict == Fate::Verdict::kDieAfter) mishap = Mishap::kKillAfter;
+    } else if (fate_ && fate_->dead()) {
+      mishap = Mishap::kKillBefore;
+    }
     if (mishap == Mishap::kKillBefore || mishap == Mishap::kKillAfter) dead_ = true;
   }
   if (mishap == Mishap::kKillBefore) return HttpResponse{.status = 401, .reason = "killed", .body = ""};
@@ -91,15 +98,15 @@ std::vector<Event> Recorder::take() {
 World::World(const std::string& cluster)
     : sim_(pvesim::Simulator::from_text(cluster, {.manual_clock = true})), clock_(*sim_) {}
 
-std::unique_ptr<PveClient> World::client(MishapTransport::Plan mishap) {
+std::unique_ptr<PveClient> World::client(MishapTransport::Plan mishap, std::shared_ptr<Fate> fate) {
   writes_ = 0;
   ConnectionOptions options;
   options.endpoints = {kEndpoint};
   options.token_id = "root@pam!ci";
   options.token_secret = Secret("s-root");
-  return std::make_unique<PveClient>(std::move(options),
-                                     std::make_unique<MishapTransport>(*sim_, std::move(mishap), writes_), clock_,
-                                     std::stop_token{});
+  return std::make_unique<PveClient>(
+      std::move(options), std::make_unique<MishapTransport>(*sim_, std::move(mishap), writes_, std::move(fate)), clock_,
+      std::stop_token{});
 }
 
 ApplyOptions World::options() {
@@ -111,6 +118,10 @@ ApplyOptions World::options() {
 }
 
 ApplyReport World::run(std::vector<Procedure> procedures, MishapTransport::Plan mishap, std::stop_token stop) {
+  return run_plan(plan_of(std::move(procedures)), std::move(mishap), std::move(stop));
+}
+
+Plan World::plan_of(std::vector<Procedure> procedures) {
   Plan plan;
   for (Procedure& procedure : procedures) {
     Operation operation;
@@ -124,7 +135,16 @@ ApplyReport World::run(std::vector<Procedure> procedures, MishapTransport::Plan 
     operation.procedure = std::move(procedure);
     plan.operations.push_back(std::move(operation));
   }
-  return run_plan(plan, std::move(mishap), std::move(stop));
+  return plan;
+}
+
+ApplyReport World::run_with_host(const Plan& plan, std::shared_ptr<Fate> fate,
+                                 std::function<void(const std::string&)> before, std::stop_token stop) {
+  const auto pve = client({}, fate);
+  DirectZfs zfs(*sim_, zfs_, std::move(fate));
+  zfs.before = std::move(before);
+  zfs.spoil_copy = spoil_copy;
+  return apply(plan, {.pve = *pve, .clock = clock_, .events = events_, .zfs = &zfs}, options(), std::move(stop));
 }
 
 ApplyReport World::run_plan(const Plan& plan, MishapTransport::Plan mishap, std::stop_token stop) {

@@ -14,6 +14,7 @@
 #include "reconciler/execute/executor.h"
 #include "reconciler/model/plan.h"
 #include "simulator/simulator.h"
+#include "tests/scenarios/direct_zfs.h"
 #include "tests/support/simulated_transport.h"
 
 namespace pvr::scenario {
@@ -37,8 +38,9 @@ class MishapTransport final : public HttpTransport {
     int nth = 0;
     std::function<bool(const HttpRequest&)> counts = {};  // which writes count; empty: all but the lease's
   };
-  MishapTransport(pvesim::Simulator& simulator, Plan plan, int& writes)
-      : inner_(simulator, {{kEndpoint, "pve1"}}), plan_(std::move(plan)), writes_(writes) {}
+  /// `fate`, where there is one, is asked about each write that counts, besides `plan`.
+  MishapTransport(pvesim::Simulator& simulator, Plan plan, int& writes, std::shared_ptr<Fate> fate = nullptr)
+      : inner_(simulator, {{kEndpoint, "pve1"}}), plan_(std::move(plan)), writes_(writes), fate_(std::move(fate)) {}
   [[nodiscard]] Result<HttpResponse> send(const std::string& endpoint, const HttpRequest& request) override;
 
  private:
@@ -46,6 +48,7 @@ class MishapTransport final : public HttpTransport {
   Plan plan_;
   std::mutex mutex_;
   int& writes_;
+  std::shared_ptr<Fate> fate_;
   bool dead_ = false;
 };
 
@@ -70,13 +73,22 @@ class World {
   [[nodiscard]] Recorder& events() { return events_; }
 
   /// A new client process, as it were.
-  [[nodiscard]] std::unique_ptr<PveClient> client(MishapTransport::Plan mishap = {});
+  [[nodiscard]] std::unique_ptr<PveClient> client(MishapTransport::Plan mishap = {},
+                                                  std::shared_ptr<Fate> fate = nullptr);
   /// Writes the last client made sent, the lease's left out.
   [[nodiscard]] int writes() const { return writes_; }
 
   /// Runs operations, one at a time, with ids, locks and guards filled in. `mishap` befalls this client.
   ApplyReport run(std::vector<Procedure> procedures, MishapTransport::Plan mishap = {}, std::stop_token stop = {});
   ApplyReport run_plan(const Plan& plan, MishapTransport::Plan mishap = {}, std::stop_token stop = {});
+  /// With host access. `fate` befalls both ways of writing; `before` runs before each effect of the host.
+  ApplyReport run_with_host(const Plan& plan, std::shared_ptr<Fate> fate = std::make_shared<Fate>(),
+                            std::function<void(const std::string&)> before = {}, std::stop_token stop = {});
+  [[nodiscard]] DirectZfs zfs() { return {*sim_, zfs_, std::make_shared<Fate>()}; }
+  /// A plan of these operations, one at a time, with ids, locks and guards filled in.
+  [[nodiscard]] static Plan plan_of(std::vector<Procedure> procedures);
+  /// The next copy of a run_with_host() is wrong.
+  bool spoil_copy = false;
   [[nodiscard]] ApplyOptions options();
   /// Lets an abandoned lease run out and tasks end.
   void let_time_pass();
@@ -88,6 +100,7 @@ class World {
   std::unique_ptr<pvesim::Simulator> sim_;
   testing::SimulatedClock clock_;
   Recorder events_;
+  ZfsMemory zfs_;
   int writes_ = 0;
   int runs_ = 0;
 };

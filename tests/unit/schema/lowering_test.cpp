@@ -138,7 +138,7 @@ TEST_F(Accepted, DisksAreSortedByNameAndHoldCatalogueKeys) {
   const WrittenDisk& models = named(ai.disks, "models");
   EXPECT_EQ(held<ByteSize>(models.settings, "size"), 1536_GiB);
   EXPECT_EQ(held<ByteSize>(models.settings, "volblocksize"), 128_KiB);
-  EXPECT_TRUE(models.keep_snapshots);
+  EXPECT_EQ(models.snapshots, "keep");
   EXPECT_TRUE(named(ai.disks, "old").detached);
   EXPECT_TRUE(named(ai.disks, "gone").absent);
   EXPECT_EQ(held<std::string>(named(ai.disks, "efidisk").settings, "slot"), "efidisk0");
