@@ -230,6 +230,7 @@ std::string plan_markdown(const Plan& plan, std::size_t limit) {
   }
   out += fmt::format("\n<details><summary>{}</summary>\n\n", counted(resources.size(), "resource", "resources"));
   std::vector<std::string> lines;
+  lines.reserve(resources.size());
   for (const ResourceView& resource : resources) lines.push_back("- " + headline(resource) + '\n');
   const std::size_t left = append_while_room(out, lines, limit > kNote ? limit - kNote : 0);
   if (left != 0) out += fmt::format("- and {} more\n", left);

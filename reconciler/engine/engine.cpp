@@ -88,7 +88,7 @@ void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, 
   }
 }
 
-/// Rule G6: a role may want OVMF and q35 where the guest was installed without: right for a new guest, a surprise for
+/// Rule G7: a role may want OVMF and q35 where the guest was installed without: right for a new guest, a surprise for
 /// this one.
 void judge_firmware(Plan& plan, const LiveState& live) {
   const auto has_disk = [](const LiveVm& guest) {

@@ -8,7 +8,7 @@ namespace {
 bool is_q35(std::string_view machine) { return machine.find("q35") != std::string_view::npos; }
 
 constexpr Check<FirmwareChange> kFirmwareChecks[] = {
-    {.id = "G6",
+    {.id = "G7",
      .severity = Severity::kWarning,
      .found = [](const FirmwareChange& c) { return c.key == "bios" && c.from != c.to; },
      .say =
@@ -22,7 +22,7 @@ constexpr Check<FirmwareChange> kFirmwareChecks[] = {
      },
      .why = "what is installed starts from the firmware it was installed with",
      .source = "PVE source"},
-    {.id = "G6",
+    {.id = "G7",
      .severity = Severity::kWarning,
      .found = [](const FirmwareChange& c) { return c.key == "machine" && is_q35(c.from) != is_q35(c.to); },
      .say =

@@ -178,7 +178,7 @@ inline constexpr Warning<GuestFacts, GuestSettings> kGuestWarnings[] = {
 };
 static_assert(well_formed(kGuestWarnings));
 
-/// G6: a change of bios or machine of a guest that has disks. "unset" is PVE's default.
+/// G7: a change of bios or machine of a guest that has disks. "unset" is PVE's default.
 struct FirmwareChange {
   std::string_view key = {};
   std::string_view from = {};

@@ -71,7 +71,7 @@ constexpr RuleRow kRules[] = {
      "S0", "guest"},
     {"G4", "a TPM 2.0 for Windows 11", "default", "The system asks for one.", "S0", "guest"},
     {"G5", "virtio network devices", "default", "The paravirtual device is the fastest.", "S0, S2", "guest"},
-    {"G6", "firmware and machine of an installed guest", "check",
+    {"G7", "firmware and machine of an installed guest", "check",
      "What is installed starts from the firmware and finds the devices it was installed with.", "PVE source", "guest"},
     {"L1", "a lane names the storage", "warning",
      "Disks lie on the storage of the guest's lane, on the block-size class of it where they want another block size, "
