@@ -213,72 +213,76 @@ use constant {
   DATA_OBJECT    => 1,               # of a volume; the others hold its size and properties
   TO_END         => ~0,
   READ_BYTES     => 1 << 20,
+  FEW_BYTES      => 256 << 10,
+  REST_SECONDS   => 0.001,
   MOST           => 16 << 20,        # the largest block ZFS knows
   HARMLESS       => 1 << 2 | 1 << 19 | 1 << 23 | 1 << 29,    # spill flags, large blocks, large dnodes, large micro ZAPs
-  KEEP_ALIVE     => 5,
 };
 use constant {BEGIN_ => 0, OBJECT => 1, FREEOBJECTS => 2, WRITE => 3, FREE => 4, END_ => 5, SPILL => 7};
 
-# read_all: "fh" to read from, "ahead" what was already read of it, "to" and "from" the guids it must carry (from 0: a full stream), "idle" called now and then
-# while nothing comes, "write"(offset, length, \bytes, position), "free"(offset, length or TO_END). Returns after the end record.
+# read_all: "fh" to read from, "ahead" what was already read of it, "to" and "from" the guids it must carry (from 0: a full
+# stream), "idle" called when a signal arrives while nothing comes, "write"(offset, length, \bytes, position), "free"(offset, length or TO_END). Returns after the end record.
 sub read_all {
   my (%o) = @_;
   my ($in, $at) = ($o{ahead}, 0);
+  my ($to, $write) = @o{qw(to write)};
   my $need = sub {
     my ($bytes) = @_;
     return if length($in) - $at >= $bytes;
     if ($at) { substr($in, 0, $at, ''); $at = 0 }
     while (length($in) < $bytes) {
-      my $ready = '';
-      vec($ready, fileno($o{fh}), 1) = 1;
-      if (!select($ready, undef, undef, KEEP_ALIVE)) { $o{idle}->(); next }
       my $got = sysread($o{fh}, $in, READ_BYTES, length $in);
-      if (!defined $got) { next if $!{EINTR}; die "reading the stream: $!\n" }
+      if (!defined $got) {
+        die "reading the stream: $!\n" if !$!{EINTR};
+        $o{idle}->();
+        next;
+      }
+      # ZFS writes each block by itself: without a rest the two sides would wake each other up for every one of them.
+      if ($got < FEW_BYTES) { select(undef, undef, undef, REST_SECONDS) }
       die "the stream ended in the middle\n" if !$got;
     }
   };
   my $begun = 0;
   while (1) {
-    $need->(RECORD);
-    my $record = substr($in, $at, RECORD);
+    $need->(RECORD) if length($in) - $at < RECORD;
+    my $record = substr $in, $at, RECORD;
     $at += RECORD;
-    my $type = unpack 'L<', $record;
+    my ($type, $object, $offset, $length, $guid, $compression) = unpack 'L< x4 Q< x8 Q< Q< Q< x2 C', $record;
     my $payload = 0;
     if ($type == WRITE) {
-      my ($object, $offset, $length, $guid, $compression) = unpack 'x8 Q< x8 Q< Q< Q< x2 C', $record;
       die "damaged stream: a block of $length bytes at $offset\n"
-        if !$begun || $guid != $o{to} || !$length || $length > MOST || $length % 512 || $offset % $length;
+        if !$begun || $guid != $to || !$length || $length > MOST || $length % 512 || $offset % $length;
       die "the stream is compressed\n" if $compression;
-      $need->($length);
-      if ($object == DATA_OBJECT) { $o{write}->($offset, $length, \$in, $at) }
-      $payload = $length;
+      $need->($length) if length($in) - $at < $length;
+      if ($object == DATA_OBJECT) { $write->($offset, $length, \$in, $at) }
+      $at += $length;
     } elsif ($type == FREE) {
-      my ($object, $offset, $length, $guid) = unpack 'x8 Q< Q< Q< Q<', $record;
-      die "damaged stream: a hole at $offset\n" if !$begun || $guid != $o{to} || $offset % 512;
+      ($object, $offset, $length, $guid) = unpack 'x8 Q< Q< Q< Q<', $record;
+      die "damaged stream: a hole at $offset\n" if !$begun || $guid != $to || $offset % 512;
       if ($object == DATA_OBJECT) { $o{free}->($offset, $length) }
     } elsif ($type == OBJECT) {
-      my ($bonus, $raw_bonus, $guid) = unpack 'x28 L< x4 L< Q<', $record;
-      die "damaged stream: an object\n" if !$begun || $guid != $o{to} || $bonus > MOST;
+      (my $bonus, my $raw_bonus, $guid) = unpack 'x28 L< x4 L< Q<', $record;
+      die "damaged stream: an object\n" if !$begun || $guid != $to || $bonus > MOST;
       die "the stream is raw\n" if $raw_bonus;
       $payload = ($bonus + 7) & ~7;
     } elsif ($type == SPILL) {
-      my ($object, $length, $guid, $compressed) = unpack 'x8 Q< Q< Q< x8 Q<', $record;
+      ($object, $length, $guid, my $compressed) = unpack 'x8 Q< Q< Q< x8 Q<', $record;
       die "damaged stream: a spill block\n"
-        if !$begun || $guid != $o{to} || $object == DATA_OBJECT || $length > MOST || $compressed;
+        if !$begun || $guid != $to || $object == DATA_OBJECT || $length > MOST || $compressed;
       $payload = $length;
     } elsif ($type == FREEOBJECTS) {
       die "damaged stream: freed objects\n" if !$begun;
     } elsif ($type == BEGIN_) {
-      my ($length, $magic, $version, $kind, $guid, $from) = unpack 'x4 L< Q< Q< x8 L< x4 Q< Q<', $record;
+      ($length, my ($magic, $version, $kind), $guid, my $from) = unpack 'x4 L< Q< Q< x8 L< x4 Q< Q<', $record;
       die "this is no stream of zfs send\n" if $begun || $magic != MAGIC || ($version & 3) != SUBSTREAM;
       die "the stream is not one of a volume\n" if $kind != ZVOL;
       my $features = $version >> 2 & ~(HARMLESS);
       die sprintf("the stream has features this program does not read (0x%x)\n", $features) if $features;
-      die "the stream is of another snapshot or volume\n" if $guid != $o{to} || $from != $o{from};
+      die "the stream is of another snapshot or volume\n" if $guid != $to || $from != $o{from};
       $begun   = 1;
       $payload = $length;
     } elsif ($type == END_) {
-      die "damaged stream: its end\n" if !$begun || unpack('x40 Q<', $record) != $o{to};
+      die "damaged stream: its end\n" if !$begun || unpack('x40 Q<', $record) != $to;
       my $more;
       while (!defined($more = sysread $o{fh}, $in, 1, length $in)) { die "reading the stream: $!\n" if !$!{EINTR} }
       die "damaged stream: more behind its end\n" if length($in) > $at;
@@ -339,7 +343,7 @@ package Pvereconcile::Writer;
 # has each extent verified by a child process while the next one is read. A child sees the extent's memory as it was when it was
 # started (fork), so that nothing needs a checksum or a second copy.
 
-use constant {EXTENT => 128 << 20, CHUNK => 1 << 20};
+use constant {EXTENT => 128 << 20, CHUNK => 4 << 20};
 
 # node, name, fh (to write), again (to verify), size, block; "old": the target may hold data: blocks that are to be zero are
 # discarded, blocks written in part are completed from it; "gaps": what the stream does not mention is to be zero (not so in an
@@ -367,6 +371,13 @@ sub round_up { my ($self, $offset) = @_; return $self->round_down($offset + $sel
 sub put {
   my ($self, $offset, $length, $bytes, $position) = @_;
   my $end = $offset + $length;
+  my $run = $self->{run};
+  if ($run && $bytes && $offset == $run->{to} && $end <= $self->{full}) {    # most often it just goes on
+    substr ${$self->{buffer}{memory}}, $self->{shift} + $offset, $length, substr ${$bytes}, $position, $length;
+    $run->{to} = $end;
+    $self->flush($self->round_down($end)) if $end - $run->{flushed} >= $self->{chunk};
+    return;
+  }
   if ($offset < $self->{start}) {
     return if $end <= $self->{start};
     if ($bytes) { $position += $self->{start} - $offset }
@@ -379,14 +390,15 @@ sub put {
     if (!defined $self->{number} || $number != $self->{number}) {
       $self->finish_extent;
       $self->{number} = $number;
+      $self->{shift}  = $self->{buffer}{at} - $number * $self->{extent};
+      $self->{full}   = ($number + 1) * $self->{extent};
     }
     $self->open_run($offset);
-    my $base = $number * $self->{extent};
     my $part = $until - $offset;
-    substr(${$self->{buffer}{memory}}, $self->{buffer}{at} + $offset - $base, $part,
-      $bytes ? substr(${$bytes}, $position, $part) : "\0" x $part);
+    substr ${$self->{buffer}{memory}}, $self->{shift} + $offset, $part,
+      $bytes ? substr(${$bytes}, $position, $part) : "\0" x $part;
     if ($bytes) { $position += $part }
-    my $run = $self->{run};
+    $run = $self->{run};
     $run->{to} = $offset = $until;
     my $whole = $self->round_down($until);
     if ($whole - $run->{flushed} >= $self->{chunk}) { $self->flush($whole) }
@@ -448,7 +460,6 @@ sub settle {
 sub fill {
   my ($self, $from, $to) = @_;
   return if $from >= $to;
-  my $base = $self->{number} * $self->{extent};
   my $rest = "\0" x ($to - $from);
   if ($self->{old} && !$self->{gaps}) {
     $rest = '';
@@ -459,7 +470,7 @@ sub fill {
       $rest .= substr(${$self->{reread}{memory}}, $self->{reread}{at} + $first, $last - $first);
     }
   }
-  substr(${$self->{buffer}{memory}}, $self->{buffer}{at} + $from - $base, $to - $from, $rest);
+  substr ${$self->{buffer}{memory}}, $self->{shift} + $from, $to - $from, $rest;
   return;
 }
 
@@ -468,9 +479,8 @@ sub flush {
   my ($self, $end) = @_;
   my $run    = $self->{run};
   my $block  = $self->{block};
-  my $base   = $self->{number} * $self->{extent};
   my $memory = $self->{buffer}{memory};
-  my $shift  = $self->{buffer}{at} - $base;
+  my $shift  = $self->{shift};
   my $from   = $run->{flushed};
   while ($from < $end) {
     my $zero = is_zero($memory, $from + $shift, $block, \$self->{zeroes});
@@ -496,8 +506,7 @@ sub is_zero {
 
 sub write_blocks {
   my ($self, $from, $to) = @_;
-  my $base = $self->{number} * $self->{extent};
-  $self->{buffer}->write_to($self->{fh}, $from, $from - $base, $to - $from);
+  $self->{buffer}->write_to($self->{fh}, $from, $from + $self->{shift} - $self->{buffer}{at}, $to - $from);
   return;
 }
 
@@ -539,7 +548,6 @@ sub verify {
   $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);    # the parent decides
   if ($self->{stream}) { close $self->{stream} }
   $self->node->sync_pool($self->{name});
-  my $base = $self->{number} * $self->{extent};
   for my $range (@{$self->{written}}) {
     my ($from, $to) = @{$range};
     while ($from < $to) {
@@ -548,7 +556,7 @@ sub verify {
       $self->{reread}->read_from($self->{again}, $from, $length);
       die "$self->{name} does not hold what was written at $from\n"
         if substr(${$self->{reread}{memory}}, $self->{reread}{at}, $length) ne
-        substr(${$self->{buffer}{memory}}, $self->{buffer}{at} + $from - $base, $length);
+        substr(${$self->{buffer}{memory}}, $self->{shift} + $from, $length);
       $from += $length;
     }
   }
@@ -582,6 +590,9 @@ use POSIX ();
 use constant {COPY => 'pvereconcile:copy', COPIED => 'pvereconcile:copied'};
 use constant WINDOW => 128 << 10;    # what compare takes for one hole or one piece of data
 
+use constant KEEP_ALIVE => 5;         # seconds between two lines at most: who listens sees that the program is alive, and
+                                     # when nobody does, writing ends it
+
 my $stopped = '';
 
 sub say_line { my ($line) = @_; print STDOUT "$line\n"; return }
@@ -606,21 +617,23 @@ sub dataset_of { my ($name) = @_; return $name =~ s/@.*//sr }
 
 sub describe {
   my ($node, $name) = @_;
-  my $properties = $node->properties($name, qw(type guid createtxg volsize));
+  my $properties = $node->properties($name, qw(type guid createtxg volsize volblocksize), COPY, COPIED);
   my $type       = $name =~ /@/ ? 'snapshot' : 'volume';
   die "$name is a $properties->{type}, not a $type\n" if $properties->{type} ne $type;
   for (qw(guid createtxg volsize)) { die "$name: $_ is \"$properties->{$_}\"\n" if $properties->{$_} !~ /\A[0-9]+\z/ }
-  return {name => $name, guid => $properties->{guid}, createtxg => $properties->{createtxg}, size => $properties->{volsize}};
+  return {
+    name => $name, guid => $properties->{guid}, createtxg => $properties->{createtxg}, size => $properties->{volsize},
+    block => $properties->{volblocksize}, mark => copy_mark($name, @{$properties}{COPY, COPIED}),
+  };
 }
 
-# What the target says about a copy into it: {to, from, size, state, copied}; nothing: it was never one's target.
+# What a target says about a copy into it: {to, from, size, state, copied}; undefined: it was never one's target.
 sub copy_mark {
-  my ($node, $name) = @_;
-  my $marks = $node->properties($name, COPY, COPIED);
-  return if $marks->{+COPY} eq '-';
-  my ($to, $from, $size, $state) = $marks->{+COPY} =~ /\Ato=([0-9]+) from=([0-9]+) size=([0-9]+) state=(\S+)\z/
-    or die "$name: cannot read its mark " . COPY . "=$marks->{+COPY}\n";
-  my ($copied) = $marks->{+COPIED} =~ /\A([0-9]+)\z/ or die "$name: cannot read its mark " . COPIED . "=$marks->{+COPIED}\n";
+  my ($name, $copy, $at) = @_;
+  return undef if $copy eq '-';
+  my ($to, $from, $size, $state) = $copy =~ /\Ato=([0-9]+) from=([0-9]+) size=([0-9]+) state=(\S+)\z/
+    or die "$name: cannot read its mark " . COPY . "=$copy\n";
+  my ($copied) = $at =~ /\A([0-9]+)\z/ or die "$name: cannot read its mark " . COPIED . "=$at\n";
   return {to => $to, from => $from, size => $size, state => $state, copied => $copied};
 }
 
@@ -646,7 +659,7 @@ sub require_blank {
 # Where to begin: (offset, may the target hold anything, is the rest to be zero).
 sub begin_copy {
   my ($node, $source, $since, $target, $identity) = @_;
-  my $mark = copy_mark($node, $target->{name});
+  my $mark = $target->{mark};
   my $from = $since ? $since->{guid} : 0;
   my $done = $mark && $mark->{copied} == $mark->{size};
   my $ours = $mark && $mark->{to} == $source->{guid} && $mark->{from} == $from;
@@ -701,7 +714,7 @@ sub copy {
   my $writer = Pvereconcile::Writer->new(
     node => $node, name => $target->{name}, fh => $fh, again => $node->open_volume($target->{name}, 'again'),
     stream => $send->{fh}, size => $target->{size}, start => $start, old => $old, gaps => $gaps, extent => $o{extent},
-    block => $node->properties($target->{name}, 'volblocksize')->{volblocksize},
+    block => $target->{block},
   );
 
   my ($done, $position, $clock, $last) = (0, 0, clock(), time);
@@ -752,7 +765,6 @@ sub copy {
   }
   $node->close_send($send, 1);
   $writer->finish;
-  $node->sync_pool($target->{name});
   die "$source->{name} was written while it was copied\n" if !$is_snapshot && $node->state_of($source->{name}) ne $state;
   $node->set_properties($target->{name}, COPIED, $source->{size});
   $done = $total;
@@ -882,7 +894,7 @@ sub compare {
   while (my @open = grep { $children[$_]{fh} } 0, 1) {
     my $ready = '';
     vec($ready, fileno $children[$_]{fh}, 1) = 1 for @open;
-    next if select($ready, undef, undef, Pvereconcile::Stream::KEEP_ALIVE) < 0;
+    next if select($ready, undef, undef, KEEP_ALIVE) < 0;
     for my $side (grep { vec($ready, fileno $children[$_]{fh}, 1) } @open) {
       my $child = $children[$side];
       my $got   = sysread $child->{fh}, $child->{text}, 4096, length $child->{text};
@@ -951,6 +963,8 @@ if (!caller) {
   %ENV = (PATH => '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL => 'C');
   STDOUT->autoflush(1);
   $SIG{$_} = sub { $stopped = $_[0] } for qw(INT TERM HUP);
+  $SIG{ALRM} = sub { alarm Pvereconcile::ZvolCopy::KEEP_ALIVE };
+  alarm Pvereconcile::ZvolCopy::KEEP_ALIVE;
   if (!eval { main(Pvereconcile::Node->new, @ARGV); 1 }) {
     print STDERR "zvol_copy: $@";
     exit 1;
