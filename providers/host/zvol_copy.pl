@@ -52,14 +52,14 @@ sub run {
   return $text;
 }
 
-# Properties of one dataset or snapshot.
+# Properties of one dataset or snapshot; "-" is no value. A user property counts only where it was set: they are inherited.
 sub properties {
   my ($self, $name, @wanted) = @_;
   my %found;
-  for my $line (split /\n/, $self->run('zfs', 'get', '-Hp', '-o', 'property,value', join(',', @wanted), $name)) {
-    my ($property, $value, @more) = split /\t/, $line, -1;
-    die "zfs get: unexpected line \"$line\"\n" if !defined $value || @more;
-    $found{$property} = $value;
+  for my $line (split /\n/, $self->run('zfs', 'get', '-Hp', '-o', 'property,value,source', join(',', @wanted), $name)) {
+    my ($property, $value, $from, @more) = split /\t/, $line, -1;
+    die "zfs get: unexpected line \"$line\"\n" if !defined $from || @more;
+    $found{$property} = $property =~ /:/ && $from ne 'local' ? '-' : $value;
   }
   for (@wanted) { die "zfs get: nothing about $_ of $name\n" if !defined $found{$_} }
   return \%found;
@@ -351,8 +351,9 @@ use constant {EXTENT => 128 << 20, CHUNK => 4 << 20};
 sub new {
   my ($class, %o) = @_;
   my $self = bless {%o}, $class;
-  $self->{chunk}   = $o{block} > CHUNK ? $o{block} : CHUNK;
-  $self->{extent}  = $o{extent} // EXTENT;
+  $self->{extent} //= EXTENT;
+  $self->{chunk}  //= CHUNK;
+  if ($self->{chunk} < $o{block}) { $self->{chunk} = $o{block} }
   die "an extent holds whole blocks\n" if $self->{extent} % $self->{chunk};
   $self->{buffer}  = Pvereconcile::Buffer->new($self->{extent});
   $self->{reread}  = Pvereconcile::Buffer->new($self->{chunk});
@@ -379,9 +380,9 @@ sub put {
     return;
   }
   if ($offset < $self->{start}) {
-    return if $end <= $self->{start};
-    if ($bytes) { $position += $self->{start} - $offset }
-    $offset = $self->{start};
+    # Blocks and extents are powers of two: none lies on both sides.
+    die "a block at $offset goes beyond $self->{start}, where the copy goes on\n" if $end > $self->{start};
+    return;
   }
   while ($offset < $end) {
     my $number = int($offset / $self->{extent});
@@ -713,7 +714,7 @@ sub copy {
   my $send   = $node->open_send($source->{name}, $since && $since->{name});
   my $writer = Pvereconcile::Writer->new(
     node => $node, name => $target->{name}, fh => $fh, again => $node->open_volume($target->{name}, 'again'),
-    stream => $send->{fh}, size => $target->{size}, start => $start, old => $old, gaps => $gaps, extent => $o{extent},
+    stream => $send->{fh}, size => $target->{size}, start => $start, old => $old, gaps => $gaps, extent => $o{extent}, chunk => $o{chunk},
     block => $target->{block},
   );
 
@@ -761,6 +762,7 @@ sub copy {
   my $problem = $@;
   if (!$complete) {
     eval { $node->close_send($send, $problem =~ /^the stream ended/); 1 } or $problem = $@;
+    eval { $writer->await_verifier };    # it holds the target open
     die $problem;
   }
   $node->close_send($send, 1);
