@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <map>
 
 #include "simulator/wire/formats.h"
@@ -120,6 +121,14 @@ std::optional<Dataset> find_dataset(World& world, const Node& node, std::string_
   return std::nullopt;
 }
 
+std::int64_t zfs_number(std::string_view text) {
+  std::string plain(text);
+  for (char& c : plain) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (const std::string_view unit : {"IB", "B"})
+    if (ends_with(plain, unit) && plain.size() > unit.size()) plain.resize(plain.size() - unit.size());
+  return parse_size(plain);
+}
+
 Section& own_properties(const Dataset& dataset) {
   return dataset.volume != nullptr ? dataset.volume->properties : dataset.pool->properties[dataset.name];
 }
@@ -234,7 +243,7 @@ std::string property_refusal(const Dataset& dataset, std::string_view name, std:
   if (name == "refreservation" || name == "reservation" || name == "volsize") {
     if (name == "volsize" && !dataset.is_volume()) return quoted + " does not apply to datasets of this type";
     if (value == "none" || (value == "auto" && name == "refreservation" && dataset.is_volume())) return {};
-    return parse_size(value) >= 0 ? std::string() : "bad numeric value '" + std::string(value) + "'";
+    return zfs_number(value) >= 0 ? std::string() : "bad numeric value '" + std::string(value) + "'";
   }
   const Native* known = native(name);
   if (known == nullptr && name != "quota" && name != "refquota") return "invalid property " + quoted;

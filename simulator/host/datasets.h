@@ -37,6 +37,9 @@ struct PropertyValue {
 /// Properties that `zfs set` and `-o` take; "" and the texts it refuses a value with otherwise.
 [[nodiscard]] std::string property_refusal(const Dataset& dataset, std::string_view name, std::string_view value);
 
+/// "8k", "1G", "1073741824", as zfs reads numbers; -1: it is none.
+[[nodiscard]] std::int64_t zfs_number(std::string_view text);
+
 /// Locally set properties of a dataset, also user properties; the place to change them.
 [[nodiscard]] Section& own_properties(const Dataset& dataset);
 [[nodiscard]] std::uint64_t guid_of(World& world, const Dataset& dataset);

@@ -52,14 +52,14 @@ std::string assign(HostCall& call, const Dataset& dataset, const std::string& na
     if (value == "auto")
       wanted = thick_reservation(*dataset.pool, volume->size, volume->volblocksize);
     else if (value != "none")
-      wanted = parse_size(value);
+      wanted = zfs_number(value);
     const std::int64_t more = wanted - std::max(volume->refreservation, volume->used);
     if (more > available(call, dataset.backing->path)) return "size is greater than available space";
     volume->refreservation = wanted;
     return {};
   }
   if (name == "volsize") {
-    const std::int64_t size = parse_size(value);
+    const std::int64_t size = zfs_number(value);
     if (size <= 0 || size % volume->volblocksize != 0)
       return "'volsize' must be a multiple of volume block size (" + print_size(volume->volblocksize) + ")";
     const bool thick = volume->refreservation > 0 &&
@@ -124,7 +124,7 @@ HostAnswer create(HostCall& call) {
   Dataset as{.name = name, .pool = pool, .volume = volsize.empty() ? nullptr : &made};
   for (const auto& [property, value] : properties) {
     if (property == "volblocksize" && !volsize.empty()) {
-      const std::int64_t block = parse_size(value);
+      const std::int64_t block = zfs_number(value);
       if (!is_power_of_two(block) || block < 512 || block > kLargestBlock)
         return refuse(1, cannot + "'volblocksize' must be power of 2 from 512B to 16M");
       made.volblocksize = block;
@@ -159,12 +159,12 @@ HostAnswer create(HostCall& call) {
     if (!properties.empty()) keep_properties(pool->properties[name]);
     return answer;
   }
-  const std::int64_t size = parse_size(volsize);
+  const std::int64_t size = zfs_number(volsize);
   if (size <= 0) return refuse(1, cannot + "volume size cannot be zero");
   made.size = (size + made.volblocksize - 1) / made.volblocksize * made.volblocksize;  // Fact: without a word
   const std::int64_t thick = thick_reservation(*pool, made.size, made.volblocksize);
   if (reservation)
-    made.refreservation = *reservation == "none" ? 0 : *reservation == "auto" ? thick : parse_size(*reservation);
+    made.refreservation = *reservation == "none" ? 0 : *reservation == "auto" ? thick : zfs_number(*reservation);
   else
     made.refreservation = sparse ? 0 : thick;
   if (made.refreservation > available(call, pool->name)) return refuse(1, cannot + "out of space");

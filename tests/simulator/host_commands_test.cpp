@@ -191,8 +191,8 @@ TEST(HostKeys, AreReadFromTheClusterFile) {
     FAIL() << "unknown keys are errors";
   } catch (const ClusterFileError& error) {
     ASSERT_EQ(error.problems().size(), 2U);
-    EXPECT_THAT(error.problems()[0], HasSubstr("special"));
-    EXPECT_THAT(error.problems()[1], HasSubstr("arc_max"));
+    EXPECT_THAT(error.problems()[0], HasSubstr("arc_max"));
+    EXPECT_THAT(error.problems()[1], HasSubstr("special"));
   }
 }
 
