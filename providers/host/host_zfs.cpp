@@ -390,9 +390,6 @@ Status HostZfs::destroy_snapshot(const std::string& node, const std::string& dat
 Result<ContentChecksums> HostZfs::run_copy_program(const std::string& node, std::vector<std::string> words,
                                                    const std::function<void(const CopyProgress&)>& progress,
                                                    std::stop_token stop, bool acts) {
-  if (options_.copy_program.empty())
-    return Error{.kind = ErrorKind::kBroken,
-                 .message = "this build carries no copy program. This is a bug in pvereconcile."};
   std::vector<std::string> argv = {"perl", "-"};
   argv.insert(argv.end(), words.begin(), words.end());
   CopyProgress now;

@@ -18,9 +18,9 @@ namespace pvr {
 
 /// What the user allows and what the surroundings can do.
 struct PlanOptions {
-  Allowance allow = {};                         // --allow restart,offline-copy,destroy: for every guest
-  std::vector<std::string> targets = {};        // --target: addresses; empty: everything
-  ByteRate copy_rate = {};                      // limit of each copy; zero: the cluster's own
+  Allowance allow = {};                       // --allow restart,offline-copy,destroy: for every guest
+  std::vector<std::string> targets = {};      // --target: addresses; empty: everything
+  ByteRate copy_rate = {};                    // limit of each copy; zero: the cluster's own
   ByteRate assumed_rate = {(100_MiB).bytes};  // for estimates where there is no limit
   std::chrono::system_clock::time_point now = {};
   std::chrono::minutes utc_offset = {};  // maintenance windows are in the user's local time
