@@ -71,7 +71,8 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
   app->require_subcommand(0, 1);
   app->set_help_flag("-h,--help", "This text");
   app->footer(
-      "Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode), 3 done or read in part, 4 blocked, "
+      "Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode) or findings "
+      "(audit --fail-on), 3 done or read in part, 4 blocked, "
       "130 interrupted.\n"
       "Try it without a cluster: pvereconcile plan examples/homelab/fleet.yaml --simulate");
   const auto command = [&to](CLI::App& parent, const char* name, const char* help) -> CLI::App& {
@@ -135,6 +136,17 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     sub.add_flag("--all", to.all, "Also what is in sync");
     sub.add_option("--target", to.targets, "Only this VM or storage; repeatable")->type_name("ADDRESS");
     output_option(sub, to, false);
+    cluster_options(sub, to);
+    look_options(sub, to);
+  }
+  {
+    CLI::App& sub = command(*app, "audit", "Judge a whole cluster by the rules, without a fleet or with one");
+    sub.add_option("fleet", to.file, "Fleet that tells what disks are for; without one everything is inferred")
+        ->type_name("FILE");
+    output_option(sub, to, true);
+    sub.add_option("--fail-on", to.fail_on, "Exit code 2 when a finding is at least this severe")
+        ->check(unnamed(CLI::IsMember({"error", "warning", "notice"})))
+        ->type_name("error|warning|notice");
     cluster_options(sub, to);
     look_options(sub, to);
   }

@@ -41,6 +41,8 @@ struct Invocation {
   bool force_capacity = false;
   bool break_lease = false;
   bool no_lease = false;
+  // audit
+  std::string fail_on = {};  // "error", "warning", "notice"; empty: never
   // explain, status
   bool chain = false;
   bool all = false;

@@ -14,6 +14,7 @@ namespace pvr::cli {
 [[nodiscard]] ExitCode run_plan(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_apply(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_explain(const Invocation& invocation, Terminal& terminal);
+[[nodiscard]] ExitCode run_audit(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_status(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_role_list(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_role_show(const Invocation& invocation, Terminal& terminal);

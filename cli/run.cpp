@@ -34,10 +34,19 @@ ExitCode print_version(const Invocation&, Terminal& terminal) {
 }
 
 constexpr Command kCommands[] = {
-    {"validate", run_validate},       {"plan", run_plan},         {"apply", run_apply},
-    {"explain", run_explain},         {"status", run_status},     {"role list", run_role_list},
-    {"role show", run_role_show},     {"simulate", run_simulate}, {"schema", print_schema},
-    {"completion", print_completion}, {"manual", print_manual},   {"version", print_version},
+    {"validate", run_validate},
+    {"plan", run_plan},
+    {"apply", run_apply},
+    {"explain", run_explain},
+    {"audit", run_audit},
+    {"status", run_status},
+    {"role list", run_role_list},
+    {"role show", run_role_show},
+    {"simulate", run_simulate},
+    {"schema", print_schema},
+    {"completion", print_completion},
+    {"manual", print_manual},
+    {"version", print_version},
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "reconciler/audit/audit.h"
 #include "reconciler/execute/lease.h"
 #include "reconciler/observe/observe.h"
 #include "reconciler/planning/diff.h"
@@ -223,6 +224,29 @@ Result<StatusResult> status(PveReader& pve, Clock& clock, std::shared_ptr<const 
   if (!seen->fleet.value) return result;
   result.fleet = std::move(*seen->fleet.value);
   result.diff = diff(result.fleet, result.live, DiffDetail::kEverything);
+  return result;
+}
+
+Result<AuditResult> audit_cluster(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                                  EngineOptions options, std::stop_token stop) {
+  const bool has_fleet = document != nullptr;
+  if (!has_fleet) document = std::make_shared<const FleetDocument>();
+  options.all_guests = true;
+  auto seen = look(pve, clock, document, options, std::move(stop));
+  if (!seen) return std::move(seen).error();
+  AuditResult result;
+  result.live = std::move(seen->live);
+  AuditInput input{.live = &result.live, .facts = &seen->facts};
+  if (has_fleet) {
+    append(result.diagnostics, std::move(seen->fleet.diagnostics));
+    if (seen->fleet.value && !has_errors(result.diagnostics)) input.fleet = &*seen->fleet.value;
+  }
+  const auto jobs = pve.backup_jobs();
+  if (jobs)
+    input.backup_jobs = &*jobs;
+  else
+    input.backup_jobs_gap = jobs.error().text();
+  result.report = audit(input);
   return result;
 }
 

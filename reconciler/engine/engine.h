@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "reconciler/audit/report.h"
 #include "reconciler/base/diagnostic.h"
 #include "reconciler/base/result.h"
 #include "reconciler/execute/executor.h"
@@ -62,6 +63,17 @@ struct StatusResult {
 };
 [[nodiscard]] Result<StatusResult> status(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                                           EngineOptions options, std::stop_token stop = {});
+
+/// A look at the whole cluster, judged.
+struct AuditResult {
+  LiveState live = {};
+  AuditReport report = {};
+  Diagnostics diagnostics = {};  // of the fleet; one with errors is not used for the judgement
+};
+/// Judges every guest, storage, pool and node. `document` null: without a fleet. Errors as for plan().
+[[nodiscard]] Result<AuditResult> audit_cluster(PveReader& pve, Clock& clock,
+                                                std::shared_ptr<const FleetDocument> document, EngineOptions options,
+                                                std::stop_token stop = {});
 
 /// What of a saved plan's inputs is not so any more, one sentence each, sorted: another document, changed guests,
 /// storages, HA or replication files, another cluster. Empty: the plan may be applied. `document_hash` empty: the

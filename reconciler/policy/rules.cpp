@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "reconciler/policy/audit_rules.h"
 #include "reconciler/policy/disk_rules.h"
 #include "reconciler/policy/guest_rules.h"
 #include "reconciler/policy/rule.h"
@@ -61,12 +62,18 @@ constexpr RuleRow kRules[] = {
      "S3", "guest"},
     {"B1", "balloon=0 for Windows and for passthrough", "default",
      "A passed-through device pins all memory; Windows services behave poorly under pressure.", "S0", "guest"},
-    {"G1", "cpu: baseline", "default + warning",
+    {"G1", "cpu: baseline", "default + warning + check",
      "The model every node the guest may run on can give it: the lowest of them when they are known, else "
      "x86-64-v2-AES. A guest that already "
      "has a model all of them can give keeps it.",
      "S0, S2", "guest"},
     {"G2", "machine=q35 with PCIe passthrough", "default", "Only q35 has a PCIe bus.", "S0", "guest"},
+    {"G3", "an EFI disk for Windows on OVMF", "default + check",
+     "Boot entries and Secure Boot keys must survive a restart.", "S0", "guest"},
+    {"G4", "a TPM 2.0 for Windows 11", "default + check", "The system asks for one.", "S0", "guest"},
+    {"G5", "virtio network devices", "default + check", "The paravirtual device is the fastest.", "S0, S2", "guest"},
+    {"G6", "numa for passthrough", "check", "A large pinned guest keeps its memory where its device is.", "S0, S2",
+     "guest"},
     {"G3", "an EFI disk for Windows on OVMF", "default", "Boot entries and Secure Boot keys must survive a restart.",
      "S0", "guest"},
     {"G4", "a TPM 2.0 for Windows 11", "default", "The system asks for one.", "S0", "guest"},
@@ -112,6 +119,8 @@ constexpr RuleRow kRules[] = {
     {"Z13", "ARC and memory", "check", "Guests + ARC + system must fit into the memory of the node.", "S1", "host"},
     {"Z14", "no swap on ZFS", "check", "It hangs the host when memory is short.", "S1", "host"},
     {"Z15", "volmode default or dev for VM disks", "check", "The device must exist, and whole.", "S1", "zvol"},
+    {"Z16", "pools are healthy and scrubbed", "check",
+     "Devices work, a scrub ran in the last 40 days, free space is not in crumbs.", "S1", "pool"},
     {"T1", "content fits the type", "check", "PVE refuses content a type cannot hold.", "S1", "storage"},
     {"T2", "LVM on iSCSI is shared", "default + check",
      "snapshot-as-volume-chain is a fact that makes it a chain (A3, A5).", "S0", "storage"},
@@ -122,6 +131,10 @@ constexpr RuleRow kRules[] = {
      "A destructive step may ask for a backup not older than some hours.", "S1", "backup"},
     {"T6", "thin LVM to ZFS is a move with a backup and the source kept", "check", "Until the copy is verified.", "S1",
      "conversion"},
+    {"P1", "no change waits for ever", "check", "What is stored and not running surprises at the next restart.",
+     "PVE source", "guest"},
+    {"P2", "no volume is left over", "check", "Detached and orphaned volumes take room and are in no backup.",
+     "PVE source", "volume"},
 };
 
 template <class Rows>
@@ -176,6 +189,11 @@ std::vector<TableRow> table_rows() {
   add(out, "backup, check", backup_checks());
   add(out, "conversion, check", conversion_checks());
   add(out, "firmware, check", firmware_checks());
+  add(out, "guest audit, check", guest_audit_checks());
+  add(out, "pending changes, check", pending_checks());
+  add(out, "leftover volume, check", leftover_checks());
+  add(out, "pool state, check", pool_state_checks());
+  add(out, "backup coverage, check", coverage_checks());
   return out;
 }
 

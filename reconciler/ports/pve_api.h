@@ -10,6 +10,7 @@
 #include "reconciler/base/flat_map.h"
 #include "reconciler/base/result.h"
 #include "reconciler/base/units.h"
+#include "reconciler/model/backup_job.h"
 #include "reconciler/model/drive.h"
 #include "reconciler/model/live_state.h"
 
@@ -111,6 +112,7 @@ class PveReader {
   [[nodiscard]] virtual Result<std::vector<std::uint32_t>> pool_members(const std::string& pool) = 0;
   [[nodiscard]] virtual Result<std::vector<LivePciMapping>> pci_mappings() = 0;
   [[nodiscard]] virtual Result<FlatMap<std::string>> datacenter_options() = 0;
+  [[nodiscard]] virtual Result<std::vector<BackupJob>> backup_jobs() = 0;  // sorted by id
   [[nodiscard]] virtual Result<TaskStatus> task_status(const Upid& task) = 0;
   [[nodiscard]] virtual Result<TaskLog> task_log(const Upid& task, std::size_t start) = 0;
   /// Tasks of one guest on a node, running and (with `since`, seconds of the epoch) finished, newest first.
