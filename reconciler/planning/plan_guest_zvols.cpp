@@ -102,8 +102,8 @@ std::optional<PlanBuilder::Refusal> GuestPlanner::unhealthy(const StorageView& s
 
 std::optional<PlanBuilder::Refusal> GuestPlanner::below_pve_refuses(const Blocks& blocks) const {
   if (blocks.host == nullptr || blocks.zvol == nullptr) {
-    const LiveHost* asked = b_.live.host(guest_.node);
-    return PlanBuilder::Refusal{asked != nullptr && !asked->readable
+    const auto asked = std::ranges::find(b_.live.hosts, guest_.node, &LiveHost::node);
+    return PlanBuilder::Refusal{asked != b_.live.hosts.end() && !asked->readable
                                     ? fmt::format("node {} cannot be reached: {}", guest_.node, asked->problem)
                                     : std::string("it needs host access (SSH), and there is none"),
                                 "state cluster.ssh: {user: …} in the fleet file"};
