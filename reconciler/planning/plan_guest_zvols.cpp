@@ -102,8 +102,8 @@ std::optional<PlanBuilder::Refusal> GuestPlanner::unhealthy(const StorageView& s
 
 std::optional<PlanBuilder::Refusal> GuestPlanner::below_pve_refuses(const Blocks& blocks) const {
   if (blocks.host == nullptr || blocks.zvol == nullptr) {
-    const LiveHost* asked = b_.live.host(guest_.node);
-    return PlanBuilder::Refusal{asked != nullptr && !asked->readable
+    const auto asked = std::ranges::find(b_.live.hosts, guest_.node, &LiveHost::node);
+    return PlanBuilder::Refusal{asked != b_.live.hosts.end() && !asked->readable
                                     ? fmt::format("node {} cannot be reached: {}", guest_.node, asked->problem)
                                     : std::string("it needs host access (SSH), and there is none"),
                                 "state cluster.ssh: {user: …} in the fleet file"};
@@ -568,8 +568,7 @@ void GuestPlanner::zvol_properties(const DiskDiff& disk, DriveSlot slot, const V
     else
       set.set.set(change.key, *word);
     PlannedChange line = b_.line(change, Home::kZvolProperty, op.impact);
-    if (change.key == "compression")
-      line.reason += line.reason.empty() ? "for new blocks only" : "; for new blocks only";
+    if (change.key == "compression") line.to += " (new blocks only)";
     op.changes.push_back(std::move(line));
   };
   if (!volume.name.empty()) {

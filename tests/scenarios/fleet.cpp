@@ -81,11 +81,12 @@ std::shared_ptr<const FleetDocument> fleet(const std::string& text) {
   return std::make_shared<const FleetDocument>(std::move(*checked.value));
 }
 
-PlanResult plan_fleet(World& world, const std::shared_ptr<const FleetDocument>& document) {
+PlanResult plan_fleet(World& world, const std::shared_ptr<const FleetDocument>& document, ZfsReader* zfs) {
   const auto pve = world.client();
   EngineOptions options;
   options.plan.allow = {.restart = true, .offline_copy = true, .destroy = true};
   options.readers = 1;
+  options.zfs = zfs;
   auto planned = plan(*pve, world.clock(), document, options);
   if (!planned) {
     ADD_FAILURE() << planned.error().text();

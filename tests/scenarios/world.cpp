@@ -96,7 +96,10 @@ std::vector<Event> Recorder::take() {
 }
 
 World::World(const std::string& cluster)
-    : sim_(pvesim::Simulator::from_text(cluster, {.manual_clock = true})), clock_(*sim_) {}
+    : sim_(pvesim::Simulator::from_text(cluster, {.manual_clock = true})),
+      clock_(*sim_),
+      runner_(*sim_),
+      zfs_(runner_, clock_, {}) {}
 
 std::unique_ptr<PveClient> World::client(MishapTransport::Plan mishap, std::shared_ptr<Fate> fate) {
   writes_ = 0;
@@ -139,11 +142,10 @@ Plan World::plan_of(std::vector<Procedure> procedures) {
 }
 
 ApplyReport World::run_with_host(const Plan& plan, std::shared_ptr<Fate> fate,
-                                 std::function<void(const std::string&)> before, std::stop_token stop) {
+                                 std::function<void(const Command&)> before, std::stop_token stop) {
   const auto pve = client({}, fate);
-  DirectZfs zfs(*sim_, zfs_, std::move(fate));
-  zfs.before = std::move(before);
-  zfs.spoil_copy = spoil_copy;
+  FatedRunner runner(*sim_, std::move(fate), std::move(before));
+  HostZfs zfs(runner, clock_, {});
   return apply(plan, {.pve = *pve, .clock = clock_, .events = events_, .zfs = &zfs}, options(), std::move(stop));
 }
 

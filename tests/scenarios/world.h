@@ -9,12 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "providers/host/host_zfs.h"
 #include "providers/pve/http_transport.h"
 #include "providers/pve/pve_client.h"
 #include "reconciler/execute/executor.h"
 #include "reconciler/model/plan.h"
 #include "simulator/simulator.h"
-#include "tests/scenarios/direct_zfs.h"
+#include "tests/scenarios/fate.h"
 #include "tests/support/simulated_transport.h"
 
 namespace pvr::scenario {
@@ -81,14 +82,13 @@ class World {
   /// Runs operations, one at a time, with ids, locks and guards filled in. `mishap` befalls this client.
   ApplyReport run(std::vector<Procedure> procedures, MishapTransport::Plan mishap = {}, std::stop_token stop = {});
   ApplyReport run_plan(const Plan& plan, MishapTransport::Plan mishap = {}, std::stop_token stop = {});
-  /// With host access. `fate` befalls both ways of writing; `before` runs before each effect of the host.
+  /// With host access. `fate` befalls both ways of writing; `before` runs before each command.
   ApplyReport run_with_host(const Plan& plan, std::shared_ptr<Fate> fate = std::make_shared<Fate>(),
-                            std::function<void(const std::string&)> before = {}, std::stop_token stop = {});
-  [[nodiscard]] DirectZfs zfs() { return {*sim_, zfs_, std::make_shared<Fate>()}; }
+                            std::function<void(const Command&)> before = {}, std::stop_token stop = {});
+  /// Host access of the test itself.
+  [[nodiscard]] HostZfs& zfs() { return zfs_; }
   /// A plan of these operations, one at a time, with ids, locks and guards filled in.
   [[nodiscard]] static Plan plan_of(std::vector<Procedure> procedures);
-  /// The next copy of a run_with_host() is wrong.
-  bool spoil_copy = false;
   [[nodiscard]] ApplyOptions options();
   /// Lets an abandoned lease run out and tasks end.
   void let_time_pass();
@@ -100,7 +100,8 @@ class World {
   std::unique_ptr<pvesim::Simulator> sim_;
   testing::SimulatedClock clock_;
   Recorder events_;
-  ZfsMemory zfs_;
+  testing::SimulatedRunner runner_;
+  HostZfs zfs_;
   int writes_ = 0;
   int runs_ = 0;
 };

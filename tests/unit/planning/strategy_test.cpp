@@ -406,7 +406,7 @@ TEST(ZvolProperties, AThickZvolIsThinnedInPlaceWhenAsked) {
   EXPECT_EQ(made.operations[0].impact, Impact::kLive);
   const auto& changes = made.operations[0].changes;
   const auto compression = std::ranges::find(changes, "compression", &PlannedChange::key);
-  EXPECT_THAT(compression->reason, HasSubstr("new blocks only"));
+  EXPECT_THAT(compression->to, HasSubstr("new blocks only"));
 }
 
 TEST(ZvolProperties, CompressionOnIsLz4) {
