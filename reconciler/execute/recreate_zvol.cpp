@@ -254,10 +254,6 @@ Status RecreateZvolProcedure::copy(const Params& params, const Facts& facts, Wor
   }
   const Status copied = run(source, last);
   if (!copied) return copied;
-  if (source != params.dataset) {
-    const Status gone = zfs.destroy_snapshot(params.node, params.dataset, std::string(kHead));
-    if (!gone) return Error(gone.error()).during(doing);
-  }
   const Status noted = zfs.set_properties(
       params.node, target, marks_of({{mark::kComplete, std::string(mark_of(*facts.old, mark::kGuard))}}));
   if (!noted) return Error(noted.error()).during(doing);
@@ -266,6 +262,11 @@ Status RecreateZvolProcedure::copy(const Params& params, const Facts& facts, Wor
 
 Status RecreateZvolProcedure::compare(const Params& params, const Facts& facts, Work& work) {
   const std::string target = work_zvol(params.dataset);
+  // Only now: a copy that goes on needs the very snapshot it began with, another of its name is another one to it.
+  if (std::ranges::find(facts.old->snapshots, kHead) != facts.old->snapshots.end()) {
+    const Status gone = work.zfs()->destroy_snapshot(params.node, params.dataset, std::string(kHead));
+    if (!gone) return Error(gone.error()).during(what(params));
+  }
   const Status equal = require_equal(work, params, {.source = params.dataset, .target = target});
   if (!equal) {
     // Nobody should go on with it: the next run begins anew.

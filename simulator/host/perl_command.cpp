@@ -55,14 +55,16 @@ std::optional<Content> content(HostCall& call, const std::string& name) {
   return Content{snapshot->second.fingerprint, snapshot->second.used, snapshot->second.size, dataset->backing};
 }
 
-/// Stands for the guid of a volume or of a snapshot.
+/// Guid of a volume or of a snapshot; a snapshot that was taken again under its name is another one.
 std::uint64_t identity(HostCall& call, const std::string& name) {
   const auto at = name.find('@');
   const auto dataset = find_dataset(call.world, call.node, name.substr(0, at));
-  std::uint64_t id = dataset ? guid_of(call.world, *dataset) : 0;
-  if (at != std::string::npos)
-    for (const char c : name.substr(at)) id = (id ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return id;
+  if (!dataset || dataset->volume == nullptr) return 0;
+  if (at == std::string::npos) return guid_of(call.world, *dataset);
+  const auto snapshot = dataset->volume->snapshots.find(name.substr(at + 1));
+  if (snapshot == dataset->volume->snapshots.end()) return 0;
+  if (snapshot->second.guid == 0) snapshot->second.guid = call.world.next_guid();
+  return snapshot->second.guid;
 }
 
 struct Origin {

@@ -79,6 +79,7 @@ struct VolumeSnapshot {
   std::int64_t used = 0;
   std::int64_t size = 0;
   std::uint64_t order = 0;  // creation order, for "most recent only" rules
+  std::uint64_t guid = 0;   // zvols; 0: nobody asked yet
 };
 
 struct Volume {
