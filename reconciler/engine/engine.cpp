@@ -82,8 +82,13 @@ void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, 
                           .place = {},
                           .impact = Impact::kNone}};
     operation.locks = {fmt::format("vm/{}", number)};
-    // Changes to the stopped guest come first: it then starts with them. They may fail; the guest is started all the
-    // same.
+    // Changes to the stopped guest come first: it then starts with them, and a copy of its disk needs it stopped. They
+    // may fail; the guest is started all the same.
+    operation.in_any_case = true;
+    for (const Operation& other : plan.operations) {
+      if (std::ranges::find(other.locks, operation.locks.front()) != other.locks.end())
+        operation.after.push_back(other.id);
+    }
     operation.guard = {.digest = vm->digest, .uuid = vm->uuid, .section_digest = {}};
     operation.node = vm->node;
     plan.operations.push_back(std::move(operation));
