@@ -64,6 +64,19 @@ void plan_options(CLI::App& app, Invocation& to) {
   app.add_flag("--force-capacity", to.force_capacity, "Add data to a pool that is 90 % full or more");
 }
 
+/// What commands take that change the cluster by a plan of their own.
+void run_options(CLI::App& app, Invocation& to) {
+  output_option(app, to, false);
+  app.add_flag("--auto-approve", to.auto_approve, "Do not ask");
+  allow_option(app, to);
+  app.add_flag("--break-lease", to.break_lease,
+               "Take the lease from whoever holds it; only when you know that run is dead");
+  app.add_flag("--no-lease", to.no_lease, "Work without the lease: nothing keeps a second writer away");
+  app.add_option("--events", to.events_file, "Append every event of the run as one JSON line")->type_name("FILE");
+  cluster_options(app, to);
+  look_options(app, to);
+}
+
 /// `app` filled with all commands, which write into `to`.
 std::unique_ptr<CLI::App> make_app(Invocation& to) {
   auto app = std::make_unique<CLI::App>(
@@ -117,6 +130,17 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     sub.add_option("--events", to.events_file, "Append every event of the run as one JSON line")->type_name("FILE");
     cluster_options(sub, to);
     look_options(sub, to);
+  }
+  {
+    CLI::App& sub = command(*app, "gc", "Destroy retired volumes past their retention and unused block-size classes");
+    fleet_argument(sub, to);
+    run_options(sub, to);
+  }
+  {
+    CLI::App& sub = command(*app, "rollback", "Put the retired volume of a disk back in the place of the live one");
+    fleet_argument(sub, to);
+    sub.add_option("what", to.words, "vm/NAME and the name of the disk")->required()->expected(2)->type_name("VM DISK");
+    run_options(sub, to);
   }
   {
     CLI::App& sub = command(*app, "explain", "Why a setting has its value");

@@ -168,6 +168,7 @@ std::vector<ResourceView> by_resource(const Plan& plan) {
     return found;
   };
   for (const Operation& operation : plan.operations) group(operation.address).operations.push_back(&operation);
+  for (const StrategyChoice& choice : plan.choices) group(choice.address).choices.push_back(&choice);
   for (const BlockedItem& item : plan.blocked) group(item.address).blocked.push_back(&item);
   for (const WaitingItem& item : plan.waiting) group(item.address).waiting.push_back(&item);
   std::vector<ResourceView> list;

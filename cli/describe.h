@@ -27,6 +27,7 @@ namespace pvr::cli {
 struct ResourceView {
   ResourceAddress address = {};  // without a part
   std::vector<const Operation*> operations = {};
+  std::vector<const StrategyChoice*> choices = {};
   std::vector<const BlockedItem*> blocked = {};
   std::vector<const WaitingItem*> waiting = {};
 };

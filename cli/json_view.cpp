@@ -61,6 +61,23 @@ Json operation_json(const Operation& operation) {
           {"copy", operation.copy ? copy_json(*operation.copy) : Json(nullptr)}};
 }
 
+Json choice_json(const StrategyChoice& choice) {
+  Json offers = Json::array();
+  for (const StrategyOffer& offer : choice.offers) {
+    offers.push_back({{"strategy", to_text(offer.strategy)},
+                      {"possible", offer.possible},
+                      {"chosen", offer.chosen},
+                      {"why", text_or_null(offer.why)},
+                      {"remedy", text_or_null(offer.remedy)},
+                      {"needs", text_or_null(offer.needs)},
+                      {"bytes", offer.bytes.bytes},
+                      {"peak_extra_bytes", offer.peak_extra.bytes},
+                      {"estimate_seconds", offer.estimate.count()},
+                      {"downtime_seconds", offer.downtime.count()}});
+  }
+  return {{"address", to_text(choice.address)}, {"what", choice.what}, {"offers", std::move(offers)}};
+}
+
 Json totals_json(const Plan& plan) {
   const PlanTotals t = totals(plan);
   return {{"create", t.create},
@@ -182,6 +199,8 @@ std::string plan_json(const Plan& plan) {
   json["gaps"] = plan.gaps;
   json["operations"] = Json::array();
   for (const Operation& operation : plan.operations) json["operations"].push_back(operation_json(operation));
+  json["choices"] = Json::array();
+  for (const StrategyChoice& choice : plan.choices) json["choices"].push_back(choice_json(choice));
   json["blocked"] = Json::array();
   for (const BlockedItem& item : plan.blocked) {
     json["blocked"].push_back({{"address", to_text(item.address)},

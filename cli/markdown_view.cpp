@@ -124,6 +124,16 @@ std::string block(const ResourceView& resource) {
     }
     out += '\n';
   }
+  for (const StrategyChoice* choice : resource.choices) {
+    out += fmt::format("- {}:\n", plain(choice->what));
+    for (const StrategyOffer& offer : choice->offers) {
+      const std::string price = offer.possible ? fmt::format("{} copied, {} of room, {} down: ", to_human(offer.bytes),
+                                                             to_human(offer.peak_extra), to_human(offer.downtime))
+                                               : std::string("not possible: ");
+      out += fmt::format("  - {}{}{}: {}{}\n", offer.chosen ? "<b>" : "", to_text(offer.strategy),
+                         offer.chosen ? "</b>" : "", price, plain(offer.why));
+    }
+  }
   for (const BlockedItem* item : resource.blocked) {
     out += fmt::format("- blocked: {}: {}{}\n", plain(item->what), plain(item->why),
                        item->remedy.empty() ? "" : fmt::format(" Remedy: {}", code(item->remedy)));

@@ -37,6 +37,8 @@ constexpr Command kCommands[] = {
     {"validate", run_validate},
     {"plan", run_plan},
     {"apply", run_apply},
+    {"gc", run_gc},
+    {"rollback", run_rollback},
     {"explain", run_explain},
     {"audit", run_audit},
     {"status", run_status},

@@ -130,6 +130,23 @@ void print_waiting(std::string& out, const ResourceView& resource, const TextOpt
   }
 }
 
+/// "how  scsi2: give scsi2 volblocksize 128KiB", then one line per strategy.
+void print_choice(std::string& out, const StrategyChoice& choice, const TextOptions& options) {
+  const Style& style = options.style;
+  out += fmt::format("  {} {}{}\n", style.cyan("how"), choice.address.part.empty() ? "" : choice.address.part + ": ",
+                     style.bold(printable(choice.what)));
+  for (const StrategyOffer& offer : choice.offers) {
+    std::string line = fmt::format("{} {}: ", offer.chosen ? "*" : "-", to_text(offer.strategy));
+    if (offer.possible)
+      line += fmt::format("{} copied, {} of room, {} down; {}", to_human(offer.bytes), to_human(offer.peak_extra),
+                          to_human(offer.downtime), offer.why);
+    else
+      line += fmt::format("not possible: {}", offer.why);
+    if (!offer.possible && !offer.remedy.empty()) line += fmt::format(" (remedy: {})", offer.remedy);
+    out += wrapped(printable(line), "      ", options.columns);
+  }
+}
+
 void print_resource(std::string& out, const ResourceView& resource, ToldRules& told, const TextOptions& options) {
   const Style& style = options.style;
   const std::string where = whereabouts(resource);
@@ -154,6 +171,7 @@ void print_resource(std::string& out, const ResourceView& resource, ToldRules& t
     }
     print_rows(out, rows[i], widths, told, options);
   }
+  for (const StrategyChoice* choice : resource.choices) print_choice(out, *choice, options);
   for (const BlockedItem* item : resource.blocked) {
     out += fmt::format("  {} {}{}\n", style.red("blocked"), item->address.part.empty() ? "" : item->address.part + ": ",
                        style.bold(printable(item->what)));

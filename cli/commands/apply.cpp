@@ -4,6 +4,7 @@
 
 #include <array>
 #include <fstream>
+#include <functional>
 #include <istream>
 #include <iterator>
 #include <mutex>
@@ -84,14 +85,24 @@ Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const 
   return prepared;
 }
 
-Prepared from_fleet(const Invocation& invocation, Terminal& terminal, const Interruption& interruption) {
+/// Makes the plan to carry out from a fleet and a cluster.
+using MakePlan = std::function<Result<PlanResult>(Connection&, std::shared_ptr<const FleetDocument>, EngineOptions,
+                                                  std::stop_token)>;
+
+Result<PlanResult> whole_plan(Connection& connection, std::shared_ptr<const FleetDocument> document,
+                              EngineOptions options, std::stop_token stop) {
+  return plan(connection.pve(), connection.clock(), std::move(document), std::move(options), std::move(stop));
+}
+
+Prepared from_fleet(const Invocation& invocation, Terminal& terminal, const Interruption& interruption,
+                    const MakePlan& make) {
   const auto document = load_or_tell(invocation, terminal);
   if (!document) return leave_with(ExitCode::kError);
   auto connection = Connection::open(invocation, terminal, document->cluster, {});  // as above: effects are awaited
   if (!connection) return fail(invocation, terminal, connection.error());
   const auto options = engine_options(invocation, document->cluster, **connection);
   if (!options) return fail(invocation, terminal, options.error());
-  auto made = plan((*connection)->pve(), (*connection)->clock(), document, *options, interruption.token());
+  auto made = make(**connection, document, *options, interruption.token());
   if (!made) return fail(invocation, terminal, made.error());
   tell_diagnostics(invocation, terminal, made->diagnostics, *document->sources);
   if (!made->ok()) return leave_with(ExitCode::kError);
@@ -123,9 +134,7 @@ std::string holder_name() {
   return fmt::format("{}, pid {}", host.data(), getpid());
 }
 
-}  // namespace
-
-ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
+ExitCode carry_out(const Invocation& invocation, Terminal& terminal, const MakePlan& make) {
   std::mutex screen;
   std::optional<ProgressView> progress;  // once there is something to show; outlives the thread that tells
   Interruption interruption([&](const std::string& text) {
@@ -134,8 +143,8 @@ ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
     terminal.err << '\n' << text << std::endl;
   });
   const std::string text = text_of_file(invocation.file);
-  Prepared prepared =
-      is_plan_file(text) ? from_plan_file(invocation, terminal, text) : from_fleet(invocation, terminal, interruption);
+  Prepared prepared = is_plan_file(text) ? from_plan_file(invocation, terminal, text)
+                                         : from_fleet(invocation, terminal, interruption, make);
   if (prepared.leave) return *prepared.leave;
   const Plan& plan = prepared.plan;
 
@@ -197,6 +206,31 @@ ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
   if (log && !log->good())
     tell_error(invocation, terminal, fmt::format("{} is incomplete: writing failed", invocation.events_file));
   return code_of(plan, report);
+}
+
+}  // namespace
+
+ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
+  return carry_out(invocation, terminal, whole_plan);
+}
+
+ExitCode run_gc(const Invocation& invocation, Terminal& terminal) {
+  return carry_out(invocation, terminal,
+                   [](Connection& connection, std::shared_ptr<const FleetDocument> document, EngineOptions options,
+                      std::stop_token stop) {
+                     return plan_gc(connection.pve(), connection.clock(), std::move(document), std::move(options),
+                                    std::move(stop));
+                   });
+}
+
+ExitCode run_rollback(const Invocation& invocation, Terminal& terminal) {
+  const std::string target = invocation.words.at(0) + "/" + invocation.words.at(1);
+  return carry_out(invocation, terminal,
+                   [&target](Connection& connection, std::shared_ptr<const FleetDocument> document,
+                             EngineOptions options, std::stop_token stop) {
+                     return plan_rollback(connection.pve(), connection.clock(), std::move(document), std::move(options),
+                                          target, std::move(stop));
+                   });
 }
 
 }  // namespace pvr::cli

@@ -11,6 +11,7 @@
 #include "reconciler/execute/lease.h"
 #include "reconciler/observe/observe.h"
 #include "reconciler/planning/diff.h"
+#include "reconciler/planning/retention.h"
 #include "reconciler/policy/guest_rules.h"
 #include "reconciler/policy/zvol_rules.h"
 #include "reconciler/resolve/explain.h"
@@ -81,8 +82,13 @@ void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, 
                           .place = {},
                           .impact = Impact::kNone}};
     operation.locks = {fmt::format("vm/{}", number)};
-    // Changes to the stopped guest come first: it then starts with them. They may fail; the guest is started all the
-    // same.
+    // Changes to the stopped guest come first: it then starts with them, and a copy of its disk needs it stopped. They
+    // may fail; the guest is started all the same.
+    operation.in_any_case = true;
+    for (const Operation& other : plan.operations) {
+      if (std::ranges::find(other.locks, operation.locks.front()) != other.locks.end())
+        operation.after.push_back(other.id);
+    }
     operation.guard = {.digest = vm->digest, .uuid = vm->uuid, .section_digest = {}};
     operation.node = vm->node;
     plan.operations.push_back(std::move(operation));
@@ -211,6 +217,44 @@ Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const Flee
   if (lease && lease->has_value() && options.plan.targets.empty())
     start_again(result.plan, result.fleet, result.live, **lease);
   if (!lease) result.plan.gaps.push_back("The lease could not be read: " + lease.error().text());
+  return result;
+}
+
+namespace {
+
+/// Looks and resolves, without a diff. `plan` of the result is empty.
+Result<PlanResult> look_only(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                             EngineOptions& options, std::stop_token stop) {
+  auto seen = look(pve, clock, document, options, std::move(stop));
+  if (!seen) return std::move(seen).error();
+  PlanResult result;
+  result.document = std::move(document);
+  result.facts = std::move(seen->facts);
+  result.live = std::move(seen->live);
+  append(result.diagnostics, std::move(seen->fleet.diagnostics));
+  if (seen->fleet.value) result.fleet = std::move(*seen->fleet.value);
+  options.plan.now = clock.wall();
+  return result;
+}
+
+}  // namespace
+
+Result<PlanResult> plan_gc(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                           EngineOptions options, std::stop_token stop) {
+  options.all_guests = true;
+  auto result = look_only(pve, clock, std::move(document), options, std::move(stop));
+  if (!result || !result->ok()) return result;
+  result->plan = make_gc_plan(result->fleet, result->live, options.plan);
+  return result;
+}
+
+Result<PlanResult> plan_rollback(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                                 EngineOptions options, const std::string& target, std::stop_token stop) {
+  auto result = look_only(pve, clock, std::move(document), options, std::move(stop));
+  if (!result || !result->ok()) return result;
+  auto made = make_rollback_plan(result->fleet, result->live, options.plan, target);
+  append(result->diagnostics, std::move(made.diagnostics));
+  if (made.value) result->plan = std::move(*made.value);
   return result;
 }
 

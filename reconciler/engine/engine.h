@@ -54,6 +54,15 @@ struct PlanResult {
 [[nodiscard]] Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                                       EngineOptions options, std::stop_token stop = {});
 
+/// What may go, as a plan: retired volumes past their retention, and block-size classes nobody uses. Reads every guest.
+[[nodiscard]] Result<PlanResult> plan_gc(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                                         EngineOptions options, std::stop_token stop = {});
+
+/// A disk's retired volume put back in the place of the live one, as a plan. `target`: vm/NAME/DISK.
+[[nodiscard]] Result<PlanResult> plan_rollback(PveReader& pve, Clock& clock,
+                                               std::shared_ptr<const FleetDocument> document, EngineOptions options,
+                                               const std::string& target, std::stop_token stop = {});
+
 /// Three truths per declared setting: declared, configured, running. Plans nothing.
 struct StatusResult {
   LiveState live = {};

@@ -81,7 +81,9 @@ Result<AttachVolumeProcedure::Facts> AttachVolumeProcedure::observe(const Params
   const LiveVm& vm = *facts->vm;
   const Drive* here = configured_drive(vm, params.slot);
   facts->seen.attached_here = here != nullptr && is_meant(params.volume, here->volume);
-  facts->seen.slot_taken = !facts->seen.attached_here && find_drive(vm, params.slot) != nullptr;
+  const bool to_be_replaced =
+      params.replaces && here != nullptr && here->volume == params.replaces && !drive_waits(vm, params.slot);
+  facts->seen.slot_taken = !facts->seen.attached_here && !to_be_replaced && find_drive(vm, params.slot) != nullptr;
   for (const LiveDrive& drive : vm.drives) {
     if (drive.slot == params.slot || drive.slot.bus == Bus::kUnused) continue;
     const bool names = (drive.current && drive.current->volume == params.volume) ||

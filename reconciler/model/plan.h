@@ -112,13 +112,15 @@ struct AddDisk {
   FlatMap<std::string> options = {};
   bool cloud_init = false;
 };
-/// Attaches a volume that exists (unusedN, or another slot, which is emptied first).
+/// Attaches a volume that exists (unusedN, or another slot, which is emptied first). `replaces`: the volume the slot
+/// holds now, which becomes unusedN in the same step, so that the boot order keeps the slot.
 struct AttachVolume {
   Vmid vmid = {};
   DriveSlot slot = {};
   std::optional<DriveSlot> from = {};
   VolumeId volume = {};
   FlatMap<std::string> options = {};
+  std::optional<VolumeId> replaces = {};
 };
 struct DetachDisk {
   Vmid vmid = {};

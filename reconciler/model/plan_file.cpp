@@ -63,7 +63,8 @@ void walk(V& v, AddDisk& p) {
 }
 template <class V>
 void walk(V& v, AttachVolume& p) {
-  v("vmid", p.vmid), v("slot", p.slot), v("from", p.from), v("volume", p.volume), v("options", p.options);
+  v("vmid", p.vmid), v("slot", p.slot), v("from", p.from), v("volume", p.volume), v("options", p.options),
+      v("replaces", p.replaces);
 }
 template <class V>
 void walk(V& v, DetachDisk& p) {

@@ -81,10 +81,11 @@ std::shared_ptr<const FleetDocument> fleet(const std::string& text) {
   return std::make_shared<const FleetDocument>(std::move(*checked.value));
 }
 
-PlanResult plan_fleet(World& world, const std::shared_ptr<const FleetDocument>& document, ZfsReader* zfs) {
+PlanResult plan_fleet(World& world, const std::shared_ptr<const FleetDocument>& document, ZfsReader* zfs,
+                      Allowance allow) {
   const auto pve = world.client();
   EngineOptions options;
-  options.plan.allow = {.restart = true, .offline_copy = true, .destroy = true};
+  options.plan.allow = allow;
   options.readers = 1;
   options.zfs = zfs;
   auto planned = plan(*pve, world.clock(), document, options);

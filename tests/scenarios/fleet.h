@@ -13,7 +13,8 @@ namespace pvr::scenario {
 
 /// Plans with everything allowed; fails the test where planning fails.
 [[nodiscard]] PlanResult plan_fleet(World& world, const std::shared_ptr<const FleetDocument>& document,
-                                    ZfsReader* zfs = nullptr);
+                                    ZfsReader* zfs = nullptr,
+                                    Allowance allow = {.restart = true, .offline_copy = true, .destroy = true});
 [[nodiscard]] std::string text_of(const Plan& plan);
 
 /// For the lab: moves to other block sizes, options live and pending, a new guest, a clone, a grown disk, a restart, a

@@ -44,6 +44,20 @@ Plan sample_plan() {
                        .downtime = {}};
   plan.operations.push_back(move);
 
+  plan.choices = {{.address = vm("ai-01", "models"),
+                   .what = "give scsi2 volblocksize 128KiB",
+                   .offers = {{.strategy = Strategy::kClassMove,
+                               .possible = true,
+                               .chosen = true,
+                               .why = "the cheapest that is possible and allowed",
+                               .needs = "API",
+                               .bytes = 256_GiB,
+                               .peak_extra = 257_GiB,
+                               .estimate = std::chrono::seconds(655)},
+                              {.strategy = Strategy::kInPlace,
+                               .why = "the guest would be stopped while the disk is copied",
+                               .remedy = "--allow offline-copy"}}}};
+
   Operation options;
   options.id = 3;
   options.address = vm("ai-01", "models");

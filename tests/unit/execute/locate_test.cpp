@@ -2,12 +2,15 @@
 
 #include <set>
 
+#include "reconciler/execute/backup_vm.h"
 #include "reconciler/execute/cluster_config.h"
+#include "reconciler/execute/datasets.h"
 #include "reconciler/execute/guest_config.h"
 #include "reconciler/execute/guest_disks.h"
 #include "reconciler/execute/guest_lifecycle.h"
 #include "reconciler/execute/guest_power.h"
 #include "reconciler/execute/move_disk.h"
+#include "reconciler/execute/recreate_zvol.h"
 
 namespace pvr {
 namespace {
@@ -161,6 +164,109 @@ TEST(Locate, AnUnidentifiedGuestIsNeverDestroyed) {
     EXPECT_EQ(DestroyVmProcedure::locate(
                   {.exists = true, .identified = false, .is_protected = bit(b, 0), .running = bit(b, 1)}),
               DestroyVmProcedure::Phase::kConflict);
+}
+
+RecreateZvolProcedure::Seen recreate_seen(unsigned b) {
+  using P = RecreateZvolProcedure;
+  return {.exists = bit(b, 0),
+          .same_volume = bit(b, 1),
+          .stopped = bit(b, 2),
+          .at_name = static_cast<P::Here>((b >> 3U) & 3U),
+          .at_work = static_cast<P::Here>((b >> 5U) & 3U),
+          .retired = bit(b, 7),
+          .guarded = bit(b, 8),
+          .fits = bit(b, 9),
+          .complete = bit(b, 10),
+          .verified = bit(b, 11),
+          .settled = bit(b, 12)};
+}
+
+TEST(Locate, RecreateZvolIsTotal) {
+  Sweep<RecreateZvolProcedure, 10> sweep;
+  sweep.over(1U << 13U, recreate_seen);
+}
+
+TEST(Locate, RecreateZvolNeverRenamesWhatIsNotVerifiedOrInUse) {
+  using P = RecreateZvolProcedure;
+  for (unsigned b = 0; b < (1U << 13U); ++b) {
+    const P::Seen seen = recreate_seen(b);
+    const P::Phase phase = P::locate(seen);
+    if (phase == P::Phase::kVerified || phase == P::Phase::kRetired) {
+      EXPECT_TRUE(seen.verified && seen.fits && seen.guarded && seen.stopped) << b;
+      EXPECT_EQ(seen.at_work, P::Here::kNew) << b;
+    }
+    // Thrown away is only the new one, and only while the old one has its name.
+    if (phase == P::Phase::kLeftover) {
+      EXPECT_EQ(seen.at_name, P::Here::kOld) << b;
+      EXPECT_EQ(seen.at_work, P::Here::kNew) << b;
+    }
+    if (seen.at_name == P::Here::kStranger || seen.at_work == P::Here::kStranger) {
+      EXPECT_EQ(phase, P::Phase::kConflict) << b;
+    }
+  }
+}
+
+TEST(Locate, RollBackZvolIsTotal) {
+  using P = RollBackZvolProcedure;
+  Sweep<P, 5> sweep;
+  sweep.over(3U << 5U, [](unsigned b) {
+    return P::Seen{.exists = bit(b, 0),
+                   .same_volume = bit(b, 1),
+                   .stopped = bit(b, 2),
+                   .at_name = static_cast<P::Here>(b >> 5U),
+                   .kept = bit(b, 3),
+                   .settled = bit(b, 4)};
+  });
+}
+
+TEST(Locate, SwapZvolIsTotalAndNeverRemovesAnEntryThatNamesData) {
+  using P = SwapZvolProcedure;
+  Sweep<P, 5> sweep;
+  const auto make = [](unsigned b) {
+    return P::Seen{.exists = bit(b, 0),
+                   .waits = bit(b, 1),
+                   .stopped = bit(b, 2),
+                   .drive = static_cast<P::Names>(b >> 7U),
+                   .staged = bit(b, 3),
+                   .renamed = bit(b, 4),
+                   .dangling = bit(b, 5),
+                   .noted = bit(b, 6)};
+  };
+  sweep.over(3U << 7U, make);
+  for (unsigned b = 0; b < (3U << 7U); ++b) {
+    const P::Seen seen = make(b);
+    if (P::locate(seen) == P::Phase::kPointed && seen.dangling) EXPECT_FALSE(seen.staged) << b;
+    if (P::locate(seen) == P::Phase::kStaged || P::locate(seen) == P::Phase::kRenamed) EXPECT_TRUE(seen.stopped) << b;
+  }
+}
+
+TEST(Locate, DatasetProceduresAreTotal) {
+  Sweep<CreateDatasetProcedure, 3> create;
+  create.over(4, [](unsigned b) { return CreateDatasetProcedure::Seen{.present = bit(b, 0), .is_volume = bit(b, 1)}; });
+  Sweep<SetZvolPropertiesProcedure, 3> set;
+  set.over(4,
+           [](unsigned b) { return SetZvolPropertiesProcedure::Seen{.present = bit(b, 0), .as_wanted = bit(b, 1)}; });
+  Sweep<RetireVolumeProcedure, 3> retire;
+  retire.over(16, [](unsigned b) {
+    return RetireVolumeProcedure::Seen{
+        .exists = bit(b, 0), .attached = bit(b, 1), .present = bit(b, 2), .marked = bit(b, 3)};
+  });
+  Sweep<DestroyDatasetProcedure, 3> destroy;
+  destroy.over(8, [](unsigned b) {
+    return DestroyDatasetProcedure::Seen{.present = bit(b, 0), .same = bit(b, 1), .unused = bit(b, 2)};
+  });
+  Sweep<DeleteStorageProcedure, 3> remove;
+  remove.over(4, [](unsigned b) { return DeleteStorageProcedure::Seen{.present = bit(b, 0), .empty = bit(b, 1)}; });
+  Sweep<BackUpVmProcedure, 3> backup;
+  backup.over(4, [](unsigned b) { return BackUpVmProcedure::Seen{.exists = bit(b, 0), .fresh = bit(b, 1)}; });
+}
+
+TEST(Locate, NothingIsDestroyedThatIsNotThePlannedOneAndUnused) {
+  using P = DestroyDatasetProcedure;
+  for (unsigned b = 0; b < 8; ++b) {
+    const P::Seen seen{.present = bit(b, 0), .same = bit(b, 1), .unused = bit(b, 2)};
+    if (P::locate(seen) == P::Phase::kPresent) EXPECT_TRUE(seen.present && seen.same && seen.unused) << b;
+  }
 }
 
 }  // namespace

@@ -49,6 +49,20 @@ TEST(Schedule, AFailureSkipsDependantsOfDependantsAndNothingElse) {
   EXPECT_NE(unstarted[1].detail.find("operation 1"), std::string::npos);
 }
 
+// A guest that was stopped is started again, whatever became of what it was stopped for.
+TEST(Schedule, WhatRunsInAnyCaseWaitsForTheEndAndNotForSuccess) {
+  auto list = operations({{{}, {}}, {{1}, {}}, {{1, 2}, {}}, {{3}, {}}});
+  list[2].in_any_case = true;
+  Schedule schedule(list, {});
+  schedule.started(1);
+  EXPECT_THAT(schedule.ready(), IsEmpty()) << "it may still be at work";
+  schedule.finished(1, Outcome::kFailed);
+  EXPECT_THAT(schedule.ready(), ElementsAre(3)) << "2 was skipped, 3 is not";
+  schedule.started(3);
+  schedule.finished(3, Outcome::kDone);
+  EXPECT_THAT(schedule.ready(), ElementsAre(4));
+}
+
 TEST(Schedule, OneHolderPerLockAndAsManyCopiesAsTheNodeMay) {
   Schedule schedule(operations({{{}, {"vm/1"}},
                                 {{}, {"vm/1"}},

@@ -45,6 +45,65 @@ Plan full_plan() {
   return made;
 }
 
+// What only plans with host access hold.
+TEST(PlanFile, RoundTripKeepsWorkOnZvolsAndTheWaysThatWereWeighed) {
+  Plan made;
+  FlatMap<std::string> set;
+  set.set("compression", "zstd");
+  const DriveSlot at = slot("scsi2");
+  const VolumeId volume{"SSD-r10", "vm-701-disk-1"};
+  const std::vector<Procedure> procedures = {
+      RetireVolume{.vmid = {701}, .slot = at, .volume = volume, .node = "pve1", .dataset = "tank/v", .guid = "1"},
+      CreateDataset{.node = "pve1", .name = "tank/models", .properties = set},
+      SetZvolProperties{.vmid = {701}, .slot = at, .volume = volume, .node = "pve1", .dataset = "tank/v", .set = set},
+      SwapZvol{.vmid = {701}, .slot = at, .volume = volume, .storage = "s", .node = "pve1", .from = "a", .to = "b"},
+      RecreateZvol{.vmid = {701},
+                   .slot = at,
+                   .volume = volume,
+                   .node = "pve1",
+                   .dataset = "tank/v",
+                   .guid = "2",
+                   .volblocksize = 128_KiB,
+                   .thick = true,
+                   .properties = set,
+                   .snapshots = "keep",
+                   .bandwidth = {5}},
+      RollBackZvol{.vmid = {701}, .slot = at, .volume = volume, .node = "pve1", .dataset = "tank/v", .guid = "3"},
+      DestroyDataset{.node = "pve1", .dataset = "tank/r", .guid = "4"},
+      DeleteStorage{.id = "SSD-r10-models"},
+      BackUpVm{.vmid = {701}, .storage = "pbs", .newer_than = std::chrono::seconds(60)},
+      AttachVolume{.vmid = {701}, .slot = at, .volume = volume, .replaces = VolumeId{"SSD-r10", "vm-701-disk-2"}},
+      StopVm{.vmid = {701}, .ha = true, .again = true}};
+  for (const Procedure& procedure : procedures)
+    made.operations.push_back({.id = static_cast<OperationId>(made.operations.size() + 1), .procedure = procedure});
+  made.operations.back().in_any_case = true;
+  made.choices = {{.address = {.kind = AddressKind::kVm, .name = "ai-01", .part = "models"},
+                   .what = "give scsi2 volblocksize 128KiB",
+                   .offers = {{.strategy = Strategy::kSwap,
+                               .possible = true,
+                               .chosen = true,
+                               .why = "why",
+                               .needs = "API",
+                               .bytes = 1_GiB,
+                               .peak_extra = 2_GiB,
+                               .estimate = std::chrono::seconds(3),
+                               .downtime = std::chrono::seconds(4)},
+                              {.strategy = Strategy::kInPlace, .why = "no", .remedy = "--allow offline-copy"}}}};
+  const std::string text = print_plan(made);
+  const Result<Plan> read = parse_plan(text);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(print_plan(*read), text);
+  const auto again = all<RecreateZvol>(*read).at(0);
+  EXPECT_EQ(again.snapshots, "keep");
+  EXPECT_EQ(again.volblocksize, 128_KiB);
+  EXPECT_EQ(*again.properties.find("compression"), "zstd");
+  EXPECT_EQ(all<AttachVolume>(*read).at(0).replaces, (VolumeId{"SSD-r10", "vm-701-disk-2"}));
+  EXPECT_TRUE(all<StopVm>(*read).at(0).again);
+  EXPECT_TRUE(read->operations.back().in_any_case);
+  EXPECT_EQ(read->choices.at(0).offers.at(0).downtime, std::chrono::seconds(4));
+  EXPECT_EQ(read->choices.at(0).offers.at(1).remedy, "--allow offline-copy");
+}
+
 TEST(PlanFile, RoundTripKeepsEverythingButSecrets) {
   const Plan made = full_plan();
   const std::string text = print_plan(made);

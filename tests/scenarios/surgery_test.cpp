@@ -1,0 +1,257 @@
+// From a fleet file to another block size: plans, runs, kills and what is left, with host access to simulated nodes.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "reconciler/model/retired.h"
+#include "simulator/world/world.h"
+#include "tests/scenarios/fleet.h"
+
+namespace pvr::scenario {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr const char* kStorages = R"(
+version: 1
+cluster: {limits: {retention: 7d}}
+storages:
+  z16: {type: zfspool, pool: tank/vbs16k, blocksize: 16k, sparse: true, content: [images, rootdir], media: ssd}
+  z64: {type: zfspool, pool: tank/vbs64k, blocksize: 64k, sparse: true, content: [images, rootdir], media: ssd}
+)";
+// app runs, db is stopped; both disks stay on z16, where new zvols get 16k.
+const std::string kWanted = std::string(kStorages) + R"(
+vms:
+  app: {vmid: 120, node: pve1, disks: {data: {slot: scsi1, size: 4GiB, storage: z16, volblocksize: 64k}}}
+  db:  {vmid: 121, node: pve1, disks: {root: {slot: scsi0, size: 8GiB, storage: z16, volblocksize: 64k}}}
+)";
+
+struct Way {
+  const char* name = "";
+  Allowance allow = {};
+  const char* procedures = "";  // of the running guest's disk
+};
+void PrintTo(const Way& way, std::ostream* out) { *out << way.name; }
+
+const Way kInPlace = {"InPlace", {.restart = true, .offline_copy = true}, "recreate-zvol"};
+const Way kSwap = {"Swap", {.restart = true}, "move-disk retire-volume swap-zvol"};
+
+std::string steps_of(const Plan& plan, const std::string& part) {
+  std::string text;
+  for (const Operation& operation : plan.operations) {
+    if (operation.address.name != "app" || operation.address.part != part) continue;
+    if (!std::holds_alternative<SetDriveOptions>(operation.procedure))
+      text += (text.empty() ? "" : " ") + std::string(procedure_name(operation.procedure));
+  }
+  return text;
+}
+
+std::string volid(World& world, int vmid, const std::string& slot) {
+  const std::string drive = value_of(world.sim(), vmid, slot);
+  return drive.substr(0, drive.find(','));
+}
+
+class Surgery : public ::testing::TestWithParam<Way> {};
+
+TEST_P(Surgery, AppliesAndLeavesNothingToDo) {
+  World world(kLab);
+  const auto document = fleet(kWanted);
+  const auto contents = world.referenced_contents();
+  const PlanResult first = plan_fleet(world, document, &world.zfs(), GetParam().allow);
+  EXPECT_EQ(steps_of(first.plan, "data"), GetParam().procedures) << text_of(first.plan);
+  const ApplyReport report = world.run_with_host(first.plan);
+  ASSERT_TRUE(report.all_done()) << text_of(first.plan) << text_of(report);
+  EXPECT_EQ(world.sim().volume(volid(world, 120, "scsi1"))->volblocksize, 64 << 10);
+  EXPECT_THAT(volid(world, 120, "scsi1"), HasSubstr("z16:"));
+  EXPECT_TRUE(world.sim().vm_running(120));
+  for (const auto& [fingerprint, volumes] : contents)
+    EXPECT_TRUE(world.referenced_contents().contains(fingerprint)) << volumes.front();
+  const PlanResult second = plan_fleet(world, document, &world.zfs(), GetParam().allow);
+  EXPECT_TRUE(second.plan.empty()) << text_of(second.plan);
+}
+
+TEST_P(Surgery, KilledAtAnyEffectTheNextRunConverges) {
+  const auto document = fleet(kWanted);
+  World calm(kLab);
+  const auto count = std::make_shared<Fate>();
+  ASSERT_TRUE(calm.run_with_host(plan_fleet(calm, document, &calm.zfs(), GetParam().allow).plan, count).all_done());
+  ASSERT_GT(count->effects(), 8);
+  for (const bool after : {false, true}) {
+    for (int nth = 1; nth <= count->effects(); ++nth) {
+      const std::string when = std::string("killed ") + (after ? "after" : "before") + " effect " + std::to_string(nth);
+      World world(kLab);
+      const std::uint64_t app = world.sim().volume("z16:vm-120-disk-1")->fingerprint;
+      const std::uint64_t db = world.sim().volume("z16:vm-121-disk-0")->fingerprint;
+      const auto intact = [&](const std::string& moment) {
+        for (const std::uint64_t content : {app, db})
+          EXPECT_TRUE(std::ranges::any_of(world.sim().zvols(),
+                                          [&](const pvesim::ZvolInfo& z) { return z.fingerprint == content; }))
+              << when << ", " << moment;
+      };
+      const auto killed = world.run_with_host(plan_fleet(world, document, &world.zfs(), GetParam().allow).plan,
+                                              std::make_shared<Fate>(nth, after));
+      EXPECT_FALSE(killed.all_done()) << when;
+      intact("at once");
+      world.let_time_pass();
+      intact("later");
+      for (int attempt = 0; attempt < 3; ++attempt) {
+        const PlanResult next = plan_fleet(world, document, &world.zfs(), GetParam().allow);
+        if (next.plan.empty()) break;
+        const ApplyReport report = world.run_with_host(next.plan);
+        EXPECT_TRUE(report.all_done()) << when << text_of(next.plan) << text_of(report);
+        if (!report.all_done()) break;
+      }
+      const PlanResult last = plan_fleet(world, document, &world.zfs(), GetParam().allow);
+      EXPECT_TRUE(last.plan.empty()) << when << text_of(last.plan);
+      EXPECT_TRUE(world.sim().vm_running(120)) << when;
+      EXPECT_FALSE(world.sim().vm_running(121)) << when;
+      for (const auto& [vmid, slot, content] : {std::tuple(120, "scsi1", app), std::tuple(121, "scsi0", db)}) {
+        const auto now = world.sim().volume(volid(world, vmid, slot));
+        ASSERT_TRUE(now) << when;
+        EXPECT_EQ(now->fingerprint, content) << when;
+        EXPECT_EQ(now->volblocksize, 64 << 10) << when;
+      }
+      EXPECT_THAT(world.sim().unreferenced_disks(), IsEmpty()) << when;
+      EXPECT_TRUE(std::ranges::none_of(world.sim().zvols(), [](const pvesim::ZvolInfo& z) {
+        return z.name.find("pvereconcile-new-") != std::string::npos;
+      })) << when;
+      EXPECT_EQ(world.sim().start_vm(121), "OK") << when;
+      if (HasFailure()) return;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EachWay, Surgery, ::testing::Values(kInPlace, kSwap),
+                         [](const auto& which) { return std::string(which.param.name); });
+
+// A guest that was stopped for a copy that fails is started again, and may write again.
+TEST(SurgeryFails, TheGuestIsStartedAgain) {
+  World world(kLab);
+  const auto document = fleet(kWanted);
+  const PlanResult planned = plan_fleet(world, document, &world.zfs(), kInPlace.allow);
+  const ApplyReport report = world.run_with_host(planned.plan, std::make_shared<Fate>(), [&](const Command& command) {
+    if (std::ranges::find(command.argv, "compare") == command.argv.end()) return;
+    world.sim().inspect([](pvesim::World& cluster) {
+      for (auto& [key, backing] : cluster.backings)
+        for (auto& [name, volume] : backing.volumes)
+          if (name.starts_with("pvereconcile-new-")) volume.fingerprint ^= 2U;
+    });
+  });
+  EXPECT_FALSE(report.all_done());
+  EXPECT_TRUE(world.sim().vm_running(120)) << text_of(report);
+  const auto zvol = world.zfs().dataset("pve1", "tank/vbs16k/vm-120-disk-1");
+  EXPECT_EQ((*zvol)->text("readonly"), "off");
+}
+
+TEST(ClassDataset, IsMadeOnDemandWithItsStorage) {
+  World world(kLab);
+  const auto document = fleet(R"(
+version: 1
+storages:
+  z16: {type: zfspool, pool: tank/vbs16k, blocksize: 16k, sparse: true, content: [images, rootdir], media: ssd, nodes: [pve1],
+        classes: {models: {blocksize: 128k}}}
+lanes: {pinned: {pve1: z16}}
+vms:
+  db: {vmid: 121, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 8GiB, volblocksize: 128k}}}
+)");
+  const Allowance allow{.restart = true, .offline_copy = true};
+  const PlanResult planned = plan_fleet(world, document, &world.zfs(), allow);
+  const ApplyReport report = world.run_with_host(planned.plan);
+  ASSERT_TRUE(report.all_done()) << text_of(planned.plan) << text_of(report);
+  const auto dataset = world.zfs().dataset("pve1", "tank/vbs16k/models");
+  const bool there = dataset && dataset->has_value();
+  const bool stays = volid(world, 121, "scsi0").starts_with("z16:");
+  EXPECT_TRUE(there || stays) << text_of(planned.plan);
+  EXPECT_EQ(world.sim().volume(volid(world, 121, "scsi0"))->volblocksize, 128 << 10);
+  const PlanResult second = plan_fleet(world, document, &world.zfs(), allow);
+  EXPECT_TRUE(second.plan.empty()) << text_of(second.plan);
+}
+
+Result<PlanResult> gc(World& world, const std::shared_ptr<const FleetDocument>& document, bool allowed) {
+  const auto pve = world.client();
+  EngineOptions options;
+  options.plan.allow.destroy = allowed;
+  options.zfs = &world.zfs();
+  return plan_gc(*pve, world.clock(), document, options);
+}
+
+TEST_P(Surgery, RetiredVolumesGoAfterTheirRetentionAndNotBefore) {
+  World world(kLab);
+  const auto document = fleet(kWanted);
+  ASSERT_TRUE(world.run_with_host(plan_fleet(world, document, &world.zfs(), GetParam().allow).plan).all_done());
+  const std::size_t zvols = world.sim().zvols().size();
+  world.sim().advance(std::chrono::hours(6 * 24));
+  const auto early = gc(world, document, true);
+  ASSERT_TRUE(early);
+  EXPECT_TRUE(early->plan.empty()) << text_of(early->plan);
+  world.sim().advance(std::chrono::hours(2 * 24));
+  const auto asked = gc(world, document, false);
+  EXPECT_TRUE(asked->plan.empty());
+  ASSERT_EQ(asked->plan.blocked.size(), 2U) << text_of(asked->plan);
+  EXPECT_EQ(asked->plan.blocked[0].remedy, "--allow destroy");
+  const auto due = gc(world, document, true);
+  ASSERT_EQ(due->plan.operations.size(), 2U) << text_of(due->plan);
+  const std::uint64_t app = world.sim().volume(volid(world, 120, "scsi1"))->fingerprint;
+  const ApplyReport report = world.run_with_host(due->plan);
+  ASSERT_TRUE(report.all_done()) << text_of(report);
+  EXPECT_EQ(world.sim().zvols().size(), zvols - 2);
+  EXPECT_EQ(world.sim().volume(volid(world, 120, "scsi1"))->fingerprint, app);
+  EXPECT_THAT(world.sim().leftovers(), IsEmpty());
+  EXPECT_TRUE(gc(world, document, true)->plan.empty());
+}
+
+TEST(Gc, TheLastCopyStays) {
+  World world(kLab);
+  const auto document = fleet(kWanted);
+  ASSERT_TRUE(world.run_with_host(plan_fleet(world, document, &world.zfs(), kInPlace.allow).plan).all_done());
+  world.sim().advance(std::chrono::hours(10 * 24));
+  // Somebody destroys the live one.
+  world.sim().inspect([](pvesim::World& cluster) {
+    for (auto& [key, backing] : cluster.backings) backing.volumes.erase("vm-121-disk-0");
+  });
+  const auto due = gc(world, document, true);
+  EXPECT_EQ(due->plan.operations.size(), 1U) << text_of(due->plan);
+  ASSERT_EQ(due->plan.blocked.size(), 1U);
+  EXPECT_THAT(due->plan.blocked[0].why, HasSubstr("last copy"));
+}
+
+TEST_P(Surgery, RollbackPutsTheOldVolumeBack) {
+  World world(kLab);
+  const auto document = fleet(kWanted);
+  const std::uint64_t before = world.sim().volume("z16:vm-120-disk-1")->fingerprint;
+  ASSERT_TRUE(world.run_with_host(plan_fleet(world, document, &world.zfs(), GetParam().allow).plan).all_done());
+  world.sim().guest_write(120, "scsi1");
+  const std::uint64_t written = world.sim().volume(volid(world, 120, "scsi1"))->fingerprint;
+  ASSERT_NE(written, before);
+  const auto pve = world.client();
+  EngineOptions options;
+  options.zfs = &world.zfs();
+  const auto refused = plan_rollback(*pve, world.clock(), document, options, "vm/app/data");
+  ASSERT_TRUE(refused);
+  ASSERT_EQ(refused->plan.blocked.size(), 1U) << text_of(refused->plan);
+  EXPECT_EQ(refused->plan.blocked[0].remedy, "--allow restart");
+  options.plan.allow.restart = true;
+  const auto planned = plan_rollback(*pve, world.clock(), document, options, "vm/app/data");
+  ASSERT_TRUE(planned);
+  const ApplyReport report = world.run_with_host(planned->plan);
+  ASSERT_TRUE(report.all_done()) << text_of(planned->plan) << text_of(report);
+  const auto now = world.sim().volume(volid(world, 120, "scsi1"));
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->fingerprint, before);
+  EXPECT_EQ(now->volblocksize, 16 << 10);
+  EXPECT_TRUE(world.sim().vm_running(120));
+  // What was written since is kept, retired.
+  const auto all = world.sim().zvols();
+  const auto at = std::ranges::find(all, written, &pvesim::ZvolInfo::fingerprint);
+  ASSERT_NE(at, all.end());
+  const auto retired = world.zfs().dataset("pve1", at->name);
+  ASSERT_TRUE(retired && retired->has_value());
+  EXPECT_TRUE(retired_from(**retired)) << at->name;
+  world.sim().guest_write(120, "scsi1");
+}
+
+}  // namespace
+}  // namespace pvr::scenario
