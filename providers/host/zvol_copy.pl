@@ -669,6 +669,9 @@ sub begin_copy {
     return ($mark->{copied}, 1, !$since);
   } elsif ($ours) {
     # The same volume, written (or its node restarted) since: every block is looked at again.
+  } elsif ($since && $mark && $mark->{from} == $since->{guid}) {
+    # A part, or all, of what came since the same snapshot, up to another point: what has changed since is written again. (A
+    # source rolled back in between would differ; the comparison of the whole tells.)
   } elsif ($since) {
     die "$target->{name} does not hold $since->{name}\n" if !$done || $mark->{to} != $since->{guid};
   } elsif ($mark) {
