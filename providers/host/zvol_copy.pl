@@ -814,7 +814,12 @@ sub checksum {
   my $add    = sub {
     my ($number, $bytes) = @_;
     return if $bytes eq $zeroes;
-    print {$to_sum} pack('Q<', $number), $bytes or die "sha256sum: $!\n";
+    my $piece = pack('Q<', $number) . $bytes;
+    for (my $at = 0; $at < length $piece;) {    # not print, which would write it in pieces of 8 KiB
+      my $got = syswrite $to_sum, $piece, length($piece) - $at, $at;
+      if (!defined $got) { next if $!{EINTR}; die "sha256sum: $!\n" }
+      $at += $got;
+    }
   };
   if ($volume->{name} =~ /@/) { checksum_stream($node, $volume, $add, $progress) }
   else { checksum_device($node, $volume, $add, $progress) }
@@ -834,6 +839,7 @@ sub open_sha256 {
     exec {'sha256sum'} 'sha256sum', '-b' or POSIX::_exit(127);
   }
   binmode $to_sum;
+  fcntl $to_sum, Pvereconcile::Node::F_SETPIPE_SZ, Pvereconcile::Node::PIPE_BYTES;
   return ($sum, $to_sum);
 }
 
