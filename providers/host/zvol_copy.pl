@@ -302,7 +302,8 @@ use constant ALIGNMENT => 4096;
 
 sub new {
   my ($class, $size) = @_;
-  my $memory = "\0" x ($size + ALIGNMENT);
+  my $memory = '';
+  vec($memory, $size + ALIGNMENT - 1, 8) = 0;    # the operator x would keep a second one of this size
   my $self   = bless {memory => \$memory}, $class;
   $self->{at} = -$self->address & (ALIGNMENT - 1);
   return $self;
