@@ -302,7 +302,8 @@ use constant ALIGNMENT => 4096;
 
 sub new {
   my ($class, $size) = @_;
-  my $memory = "\0" x ($size + ALIGNMENT);
+  my $memory = '';
+  vec($memory, $size + ALIGNMENT - 1, 8) = 0;    # the operator x would keep a second one of this size
   my $self   = bless {memory => \$memory}, $class;
   $self->{at} = -$self->address & (ALIGNMENT - 1);
   return $self;
@@ -669,6 +670,9 @@ sub begin_copy {
     return ($mark->{copied}, 1, !$since);
   } elsif ($ours) {
     # The same volume, written (or its node restarted) since: every block is looked at again.
+  } elsif ($since && $mark && $mark->{from} == $since->{guid}) {
+    # A part, or all, of what came since the same snapshot, up to another point: what has changed since is written again. (A
+    # source rolled back in between would differ; the comparison of the whole tells.)
   } elsif ($since) {
     die "$target->{name} does not hold $since->{name}\n" if !$done || $mark->{to} != $since->{guid};
   } elsif ($mark) {
@@ -811,7 +815,12 @@ sub checksum {
   my $add    = sub {
     my ($number, $bytes) = @_;
     return if $bytes eq $zeroes;
-    print {$to_sum} pack('Q<', $number), $bytes or die "sha256sum: $!\n";
+    my $piece = pack('Q<', $number) . $bytes;
+    for (my $at = 0; $at < length $piece;) {    # not print, which would write it in pieces of 8 KiB
+      my $got = syswrite $to_sum, $piece, length($piece) - $at, $at;
+      if (!defined $got) { next if $!{EINTR}; die "sha256sum: $!\n" }
+      $at += $got;
+    }
   };
   if ($volume->{name} =~ /@/) { checksum_stream($node, $volume, $add, $progress) }
   else { checksum_device($node, $volume, $add, $progress) }
@@ -831,6 +840,7 @@ sub open_sha256 {
     exec {'sha256sum'} 'sha256sum', '-b' or POSIX::_exit(127);
   }
   binmode $to_sum;
+  fcntl $to_sum, Pvereconcile::Node::F_SETPIPE_SZ, Pvereconcile::Node::PIPE_BYTES;
   return ($sum, $to_sum);
 }
 

@@ -13,6 +13,7 @@ from guest import MIB, PROGRAM, Failed, Guest
 
 GUEST = Guest(os.environ.get("PVERECONCILE_LAB", "default"))
 EXTENT = 128 * MIB  # what the program verifies and notes at a time
+EXTENTS = 4
 
 
 def sums(lines):
@@ -26,7 +27,7 @@ class Base(unittest.TestCase):
             if "/t_" in name:
                 GUEST.destroy(name)
 
-    def scatter(self, name, extents=8, megabytes=8):
+    def scatter(self, name, extents=EXTENTS, megabytes=8):
         """Data at the beginning of each of the program's extents, holes between."""
         for number in range(extents):
             GUEST.fill(name, number * EXTENT // MIB, megabytes)
@@ -178,22 +179,22 @@ class Interrupted(Base):
     """Killed in the middle, run again: the same bytes, and what was verified is not copied again."""
 
     def start_and_wait(self):
-        GUEST.create("tank/t_source", 8 * EXTENT, "16k")
+        GUEST.create("tank/t_source", EXTENTS * EXTENT, "16k")
         self.scatter("tank/t_source")
         GUEST.run("zpool", "sync", "tank")
-        GUEST.create("tank/t_target", 8 * EXTENT, "64k")
+        GUEST.create("tank/t_target", EXTENTS * EXTENT, "64k")
         process = GUEST.start("copy", "--limit", str(3 * MIB), "tank/t_source", "tank/t_target")
         GUEST.wait_for(lambda: self.copied("tank/t_target") >= EXTENT)
         return process
 
     def finish(self, at):
         self.assertGreaterEqual(at, EXTENT)
-        self.assertLess(at, 8 * EXTENT)
+        self.assertLess(at, EXTENTS * EXTENT)
         before = self.written("tank/t_target")
         GUEST.program("copy", "tank/t_source", "tank/t_target")
-        self.assertEqual(8 * EXTENT, self.copied("tank/t_target"))
+        self.assertEqual(EXTENTS * EXTENT, self.copied("tank/t_target"))
         # 8 MiB per extent, only of those not verified yet.
-        self.assertLessEqual(self.written("tank/t_target") - before, 8 * MIB * (8 - at // EXTENT))
+        self.assertLessEqual(self.written("tank/t_target") - before, 8 * MIB * (EXTENTS - at // EXTENT))
         self.assert_identical("tank/t_source", "tank/t_target")
 
     def pids(self):
@@ -230,15 +231,15 @@ class Interrupted(Base):
         process.kill()
         process.communicate()
         # After a restart nothing tells that the volume was not written in between: every block is looked at again.
-        self.assertLess(self.copied("tank/t_target"), 8 * EXTENT)
+        self.assertLess(self.copied("tank/t_target"), EXTENTS * EXTENT)
         GUEST.program("copy", "tank/t_source", "tank/t_target")
         self.assert_identical("tank/t_source", "tank/t_target")
 
     def test_reset_of_the_node_with_a_snapshot_as_source(self):
-        GUEST.create("tank/t_source", 8 * EXTENT, "16k")
+        GUEST.create("tank/t_source", EXTENTS * EXTENT, "16k")
         self.scatter("tank/t_source")
         GUEST.run("zfs", "snapshot", "tank/t_source@before")
-        GUEST.create("tank/t_target", 8 * EXTENT, "64k")
+        GUEST.create("tank/t_target", EXTENTS * EXTENT, "64k")
         process = GUEST.start("copy", "--limit", str(3 * MIB), "tank/t_source@before", "tank/t_target")
         GUEST.wait_for(lambda: self.copied("tank/t_target") >= EXTENT)
         GUEST.reset()
@@ -248,7 +249,7 @@ class Interrupted(Base):
         self.assertGreaterEqual(at, EXTENT)
         before = self.written("tank/t_target")
         GUEST.program("copy", "tank/t_source@before", "tank/t_target")
-        self.assertLessEqual(self.written("tank/t_target") - before, 8 * MIB * (8 - at // EXTENT))
+        self.assertLessEqual(self.written("tank/t_target") - before, 8 * MIB * (EXTENTS - at // EXTENT))
         self.assert_identical("tank/t_source", "tank/t_target")
 
     def test_a_source_written_in_between(self):

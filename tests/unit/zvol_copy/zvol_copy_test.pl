@@ -235,6 +235,32 @@ my %cases = (
     }
   },
 
+  an_increment_up_to_another_point => sub {
+    # The snapshot that was copied last is gone; a later one takes its place, since the same older one.
+    for my $seed (1 .. 8) {
+      srand $seed;
+      my $size = 96 * 8192;
+      my ($base, $full) = image(8192, 96);
+      my $node = node_with(size => $size, block => 32768, stream => save('full', $full));
+      my $add  = sub {
+        my ($name, $guid, $bytes) = @_;
+        $node->{volumes}{$name} = {guid => $guid, size => $size, createtxg => $guid, stream => "$folder/full",
+          since => {'tank/a@one' => save("since$guid", $bytes)}};
+      };
+      $node->{volumes}{'tank/a@one'} = {guid => 11, size => $size, createtxg => 11, stream => "$folder/full"};
+      is(run_copy($node, %small, source => 'tank/a@one'), '', 'the base');
+      my @later = (undef, begin(12, 11), begin(13, 11));
+      my @blocks = @{$base};
+      for my $n (0 .. 47) { $blocks[$n * 2] = random(8192); $later[1] .= data(12, $n * 2 * 8192, $blocks[$n * 2]) }
+      $add->('tank/a@two', 12, substr $later[1], 0, int rand length $later[1]);
+      run_copy($node, %small, source => 'tank/a@two', since => 'one');
+      for my $n (0 .. 47) { if ($n % 3 == 0) { $blocks[$n * 2] = random(8192) } $later[2] .= data(13, $n * 2 * 8192, $blocks[$n * 2]) }
+      $add->('tank/a@three', 13, $later[2] . end_of(13));
+      is(run_copy($node, %small, source => 'tank/a@three', since => 'one'), '', 'up to the later one');
+      same($node, 'tank/b', join('', @blocks), 'the same bytes');
+    }
+  },
+
   resumes_behind_what_was_verified => sub {
     srand 7;
     my ($blocks, $stream) = image(8192, 160);
