@@ -39,6 +39,8 @@ constexpr Command kCommands[] = {
     {"apply", run_apply},
     {"explain", run_explain},
     {"audit", run_audit},
+    {"doctor", run_doctor},
+    {"adopt", run_adopt},
     {"status", run_status},
     {"role list", run_role_list},
     {"role show", run_role_show},
