@@ -200,8 +200,9 @@ std::string audit_text(const AuditReport& report, const TextOptions& options) {
   const Style& style = options.style;
   std::string out;
   for (const AuditSubject& subject : by_subject(report)) print_subject(out, subject, options);
-  if (!report.suppressed.empty()) {
+  if (!report.suppressed.empty() || !report.remarks.empty()) {
     out += style.bold("Suppressed") + '\n';
+    for (const std::string& remark : report.remarks) out += wrapped(printable(remark), "  ", options.columns);
     for (const SuppressedFinding& entry : report.suppressed) {
       out += wrapped(fmt::format("{}: {}{}", printable(entry.finding.id), printable(entry.reason),
                                  entry.until.empty() ? "" : fmt::format(" (until {})", entry.until)),
@@ -251,6 +252,7 @@ std::string audit_json(const AuditReport& report) {
                          {"nodes", report.nodes}}},
                        {"findings", std::move(findings)},
                        {"suppressed", std::move(suppressed)},
+                       {"remarks", report.remarks},
                        {"not_checked", std::move(not_checked)}};
   return record.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }
@@ -282,8 +284,9 @@ std::string audit_markdown(const AuditReport& report) {
       if (!finding->fix.fleet.empty()) lines += fmt::format("    {}\n", printable(fleet_line(finding->fix)));
     if (!lines.empty()) out += "\nIn a fleet:\n\n" + lines;
   }
-  if (!report.suppressed.empty()) {
+  if (!report.suppressed.empty() || !report.remarks.empty()) {
     out += "\n## Suppressed\n\n";
+    for (const std::string& remark : report.remarks) out += fmt::format("- {}\n", markdown_plain(remark));
     for (const SuppressedFinding& entry : report.suppressed)
       out += fmt::format("- {}: {}{}\n", markdown_plain(entry.finding.id), markdown_plain(entry.reason),
                          entry.until.empty() ? "" : fmt::format(" (until {})", markdown_plain(entry.until)));

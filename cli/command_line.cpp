@@ -167,10 +167,36 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     CLI::App& sub = command(*app, "audit", "Judge a whole cluster by the rules, without a fleet or with one");
     sub.add_option("fleet", to.file, "Fleet that tells what disks are for; without one everything is inferred")
         ->type_name("FILE");
-    output_option(sub, to, true);
+    sub.add_option("-o,--output", to.output, "Form of the result")
+        ->transform(unnamed(CLI::Transformer(std::map<std::string, OutputForm>{{"text", OutputForm::kText},
+                                                                               {"json", OutputForm::kJson},
+                                                                               {"markdown", OutputForm::kMarkdown},
+                                                                               {"sarif", OutputForm::kSarif},
+                                                                               {"html", OutputForm::kHtml}},
+                                             CLI::ignore_case)))
+        ->type_name("text|json|markdown|sarif|html");
+    sub.add_option("--fix", to.fix, "Show the plan that mends these findings, by their ids, and nothing else")
+        ->delimiter(',')
+        ->type_name("ID,…");
+    sub.add_option("--suppressions", to.suppressions, "File with an audit: section of accepted findings")
+        ->type_name("FILE");
     sub.add_option("--fail-on", to.fail_on, "Exit code 2 when a finding is at least this severe")
         ->check(unnamed(CLI::IsMember({"error", "warning", "notice"})))
         ->type_name("error|warning|notice");
+    cluster_options(sub, to);
+    look_options(sub, to);
+  }
+  {
+    CLI::App& sub = command(*app, "doctor", "Check connection, versions, quorum, clocks and rights");
+    sub.add_option("fleet", to.file, "Fleet whose plan tells which rights are needed")->type_name("FILE");
+    output_option(sub, to, false);
+    cluster_options(sub, to);
+    look_options(sub, to);
+  }
+  {
+    CLI::App& sub = command(*app, "adopt", "Write a fleet file that describes a living cluster as it is");
+    sub.add_option("--out", to.fleet_out, "Write to this new file instead of standard output")->type_name("FILE");
+    sub.add_flag("--improve", to.improve, "Take every fix of the audit; what it replaces stays as a comment");
     cluster_options(sub, to);
     look_options(sub, to);
   }

@@ -9,7 +9,7 @@
 
 namespace pvr::cli {
 
-enum class OutputForm : std::uint8_t { kText, kJson, kMarkdown };
+enum class OutputForm : std::uint8_t { kText, kJson, kMarkdown, kSarif, kHtml };
 enum class ColourWish : std::uint8_t { kAuto, kAlways, kNever };
 
 /// Everything the command line can say. Which fields count depends on `command`.
@@ -42,7 +42,12 @@ struct Invocation {
   bool break_lease = false;
   bool no_lease = false;
   // audit
-  std::string fail_on = {};  // "error", "warning", "notice"; empty: never
+  std::vector<std::string> fix = {};  // ids of findings
+  std::string suppressions = {};      // a file of its own
+  std::string fail_on = {};           // "error", "warning", "notice"; empty: never
+  // adopt
+  std::string fleet_out = {};
+  bool improve = false;
   // explain, status
   bool chain = false;
   bool all = false;

@@ -31,6 +31,11 @@ Result<std::unique_ptr<Connection>> Connection::open(const Invocation& invocatio
   }
   options.user_agent = "pvereconcile/" PVERECONCILE_VERSION;
   connection->as_root_ = options.token_id.empty() && options.user == "root@pam";
+  connection->identity_ = options.token_id.empty() ? options.user : options.token_id;
+  connection->trust_ = (options.endpoints.empty() ? std::string() : options.endpoints.front()) +
+                       (!options.fingerprints.empty() ? ", certificate verified by its fingerprint"
+                        : !options.ca_file.empty()    ? ", certificate verified by " + options.ca_file
+                                                      : ", certificate verified by the system's authorities");
   connection->client_ = std::make_unique<PveClient>(std::move(options), connection->clock_, std::move(stop));
   connection->runner_ = invocation.simulate ? connection->simulated_->runner() : host_runner(document);
   if (connection->runner_)

@@ -26,6 +26,10 @@ class Connection {
   [[nodiscard]] Clock& clock() { return clock_; }
   /// The session is root@pam with a ticket.
   [[nodiscard]] bool as_root() const { return as_root_; }
+  /// Who we are: "user@realm!token", or "user@realm".
+  [[nodiscard]] const std::string& identity() const { return identity_; }
+  /// Where we are and how the certificate is verified, in words.
+  [[nodiscard]] const std::string& trust() const { return trust_; }
 
  private:
   SystemClock clock_;
@@ -34,6 +38,8 @@ class Connection {
   std::unique_ptr<CommandRunner> runner_;  // outlives zfs_
   std::unique_ptr<ZfsHost> zfs_;
   bool as_root_ = false;
+  std::string identity_;
+  std::string trust_;
 };
 
 }  // namespace pvr::cli

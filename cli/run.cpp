@@ -41,6 +41,8 @@ constexpr Command kCommands[] = {
     {"rollback", run_rollback},
     {"explain", run_explain},
     {"audit", run_audit},
+    {"doctor", run_doctor},
+    {"adopt", run_adopt},
     {"status", run_status},
     {"role list", run_role_list},
     {"role show", run_role_show},

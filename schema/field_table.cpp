@@ -234,6 +234,19 @@ class Builder {
          table("limits", Key::kLimits, kTableForm, t_.limits, "Bounds for the work of one run."),
          refused("token", kNoSecrets), refused("token_secret", kNoSecrets), refused("password", kNoSecrets)}};
     t_.pool = {"pool", "A resource pool.", {text("comment", Key::kComment, "Note shown by PVE.")}};
+    t_.suppression = {
+        "suppression",
+        "Findings of the audit that somebody has accepted.",
+        {required(text("rule", Key::kOwn, "Id of the rule, such as A5.", "^[A-Z][0-9]+$")),
+         required(
+             text("subject", Key::kOwn,
+                  "What it is about, as the audit shows it: vm/301/scsi0, vm/dc-01/*, node/pve1/pool/tank; * stands "
+                  "for any text, ? for one character.")),
+         required(text("reason", Key::kOwn, "Why it is accepted.")),
+         text("until", Key::kOwn, "Last day it holds: 2027-01-31.", "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")}};
+    t_.audit = {"audit",
+                "What the audit needs to be told.",
+                {table("suppress", Key::kSuppress, kTablesForm, t_.suppression, "Findings that are accepted.")}};
     t_.ha = {"ha", "HA resource of the VM.", {}};
     t_.replication = {"replication", "One replication job of the VM.", {}};
     for (const Setting& setting : setting_catalogue()) {
@@ -292,6 +305,8 @@ class Builder {
                                 "What becomes of snapshots when the zvol is made again. refuse (default): it is not "
                                 "made again; keep: they are replayed onto the new one; drop: they stay with the "
                                 "retired one and go with it."));
+    disk.fields.push_back(own("leave", Key::kLeave, kTextsForm,
+                              "Settings of this disk that stay as they are, whatever role and rules say."));
     t_.iso = {"iso",
               "The medium in a CD drive.",
               {required(text("volume", Key::kOwn, "Volume id of the image, or none for an empty drive.")),
@@ -368,6 +383,8 @@ class Builder {
          table("ha", Key::kHa, kBoolForm | kTableForm, t_.ha, "Managed by HA; false: not managed."),
          table("replication", Key::kReplication, kTablesForm, t_.replication, "Replication jobs."),
          own("allow", Key::kAllow, kTextsForm, "What may be done to this VM without asking on the command line."),
+         own("leave", Key::kLeave, kTextsForm,
+             "Options that stay as they are, whatever role and rules say; efidisk and tpm: none is added."),
          text("maintenance", Key::kMaintenance,
               "When restarts and offline copies are allowed: \"Sat 02:00-05:00, Sun 22:00-04:00\".",
               "^((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]"
@@ -472,6 +489,7 @@ class Builder {
                 table("storages", Key::kStorages, kNamedForm, t_.storage, "Storages by id."), lanes,
                 table("roles", Key::kRoles, kNamedForm, t_.role, "Roles by name."),
                 table("pools", Key::kPools, kNamedForm, t_.pool, "Resource pools by id."),
+                table("audit", Key::kAudit, kTableForm, t_.audit, "What the audit needs to be told."),
                 table("vms", Key::kVms, kNamedForm, t_.vm, "VMs by guest name.")}};
   }
 
@@ -479,12 +497,12 @@ class Builder {
     t_.all = {&t_.file,   &t_.cluster, &t_.ssh,         &t_.limits,        &t_.storage,    &t_.storage_class, &t_.lane,
               &t_.role,   &t_.vm,      &t_.disk,        &t_.disk_defaults, &t_.efidisk,    &t_.tpm,           &t_.iso,
               &t_.net,    &t_.hostpci, &t_.usb,         &t_.virtiofs,      &t_.cloud_init, &t_.address,       &t_.dns,
-              &t_.custom, &t_.ha,      &t_.replication, &t_.pool};
+              &t_.custom, &t_.ha,      &t_.replication, &t_.pool,          &t_.audit,      &t_.suppression};
     for (Table* table :
-         {&t_.file, &t_.cluster, &t_.ssh,     &t_.limits,     &t_.storage,       &t_.storage_class, &t_.lane,
-          &t_.role, &t_.vm,      &t_.pool,    &t_.disk,       &t_.disk_defaults, &t_.efidisk,       &t_.tpm,
-          &t_.iso,  &t_.net,     &t_.hostpci, &t_.usb,        &t_.virtiofs,      &t_.cloud_init,    &t_.address,
-          &t_.dns,  &t_.custom,  &t_.ha,      &t_.replication}) {
+         {&t_.file, &t_.cluster, &t_.ssh,     &t_.limits,      &t_.storage,       &t_.storage_class, &t_.lane,
+          &t_.role, &t_.vm,      &t_.pool,    &t_.disk,        &t_.disk_defaults, &t_.efidisk,       &t_.tpm,
+          &t_.iso,  &t_.net,     &t_.hostpci, &t_.usb,         &t_.virtiofs,      &t_.cloud_init,    &t_.address,
+          &t_.dns,  &t_.custom,  &t_.ha,      &t_.replication, &t_.audit,         &t_.suppression}) {
       std::ranges::sort(table->fields, {}, &Field::name);
     }
     // The property tables that a field of the language leads to.

@@ -40,6 +40,8 @@ enum class Key : std::uint8_t {
   kRoles,
   kPools,
   kVms,
+  kAudit,
+  kSuppress,
   // cluster
   kEndpoints,
   kFingerprint,
@@ -99,6 +101,7 @@ enum class Key : std::uint8_t {
   kAllow,
   kMaintenance,
   kRequireBackup,
+  kLeave,
   kEfidisk,
   kTpm,
   kIso,
@@ -150,7 +153,7 @@ struct Table {
 
 struct Tables {
   Table file, cluster, ssh, limits, storage, storage_class, lane, role, vm, pool, disk, disk_defaults, efidisk, tpm,
-      iso, net, hostpci, usb, virtiofs, cloud_init, address, dns, custom, ha, replication;
+      iso, net, hostpci, usb, virtiofs, cloud_init, address, dns, custom, ha, replication, audit, suppression;
   std::vector<const Table*> all = {};        // every table, the property tables included, in reading order
   std::vector<std::string_view> types = {};  // storage types
 };

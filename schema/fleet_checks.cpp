@@ -265,6 +265,8 @@ class Checker {
     disks(vm, roles);
     cloning(vm, roles);
     availability(vm, roles);
+    left_alone(vm.leave, vm.options, vm.name);
+    for (const WrittenDisk& disk : vm.disks) left_alone(disk.leave, disk.settings, disk.name);
     for (const WrittenReplication& job : vm.replication) {
       if (vm.node && job.target == vm.node->value) {
         error(job.span, "schema.replication.target", "Replication to itself",
@@ -419,6 +421,19 @@ class Checker {
           fmt::format("\"{}\" is cloned from \"{}\", so its disks come from there; leave \"clone\" or \"import\" out.",
                       vm.name, clone->value),
           {{"The template is named here.", clone->span}});
+    }
+  }
+
+  /// A setting is either stated or left alone.
+  void left_alone(const std::vector<Spanned<std::string>>& leave, const WrittenSettings& settings,
+                  std::string_view name) {
+    for (const auto& key : leave) {
+      const auto* stated = settings.find(key.value);
+      if (stated == nullptr) continue;
+      error(key.span, "schema.leave.stated", "Stated and left alone",
+            fmt::format("\"{}\" of \"{}\" has a value here, so it cannot stay as it is. Leave one of the two out.",
+                        key.value, name),
+            {{"The value is here.", stated->span}});
     }
   }
 

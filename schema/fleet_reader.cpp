@@ -5,9 +5,29 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 
 namespace pvr {
 namespace {
+
+/// A day of the calendar, as ISO 8601 writes it.
+bool is_date(std::string_view text) {
+  if (text.size() != 10 || text[4] != '-' || text[7] != '-') return false;
+  const auto number = [text](std::size_t at, std::size_t count) {
+    int value = 0;
+    for (const char c : text.substr(at, count)) {
+      if (c < '0' || c > '9') return -1;
+      value = value * 10 + (c - '0');
+    }
+    return value;
+  };
+  const int month = number(5, 2);
+  const int day = number(8, 2);
+  if (number(0, 4) < 1 || month < 1 || day < 1) return false;
+  return std::chrono::year_month_day{std::chrono::year{number(0, 4)}, std::chrono::month{static_cast<unsigned>(month)},
+                                     std::chrono::day{static_cast<unsigned>(day)}}
+      .ok();
+}
 
 template <class List>
 void sort_by_name(List& list, auto member) {
@@ -215,6 +235,12 @@ void FleetReader::section(const Field& field, const YamlNode& node, bool builtin
       return each(&FleetReader::read_lane);
     case Key::kPools:
       return each(&FleetReader::read_pool);
+    case Key::kAudit:
+      in().fields(*field.table, node, [&](const Field& row, const YamlNode&, const YamlNode& value) {
+        if (in().form(row, value) == 0) return;
+        in().items(value, [&](const YamlNode& item, std::size_t) { read_suppression(item); });
+      });
+      return;
     case Key::kRoles:
       in().named(field.name, node, [&](std::string_view name, const YamlNode& key, const YamlNode& value) {
         read_role(name, key, value, builtin);
@@ -491,6 +517,31 @@ void FleetReader::read_pool(std::string_view id, const YamlNode& key, const Yaml
   out_->pools.push_back(std::move(pool));
 }
 
+void FleetReader::read_suppression(const YamlNode& node) {
+  WrittenSuppression entry;
+  entry.span = node.span;
+  in().fields(fleet_tables().suppression, node, [&](const Field& field, const YamlNode&, const YamlNode& value) {
+    auto read = in().text(field, value);
+    if (!read) return;
+    const auto illegal = [&](std::string_view why) {
+      in().error(value.span, "schema.value.illegal", "Not a legal value", std::string(why));
+    };
+    if (field.name == "rule") {
+      entry.rule = read->value;
+    } else if (field.name == "subject") {
+      entry.subject = read->value;
+    } else if (field.name == "reason") {
+      if (read->value.find_first_not_of(" \t") == std::string::npos)
+        illegal("Say why it is accepted; whoever reads this later wants to know.");
+      entry.reason = read->value;
+    } else {
+      if (!is_date(read->value)) illegal(fmt::format("\"{}\" is no day. Write it as 2027-01-31.", read->value));
+      entry.until = read->value;
+    }
+  });
+  out_->suppressions.push_back(std::move(entry));
+}
+
 void FleetReader::read_role(std::string_view name, const YamlNode& key, const YamlNode& node, bool builtin) {
   if (auto at = role_places_.find(name); at != role_places_.end() && at->second.file == 0 && !builtin) {
     return in().error(
@@ -619,6 +670,9 @@ void FleetReader::read_vm(std::string_view name, const YamlNode& key, const Yaml
                                                        : "Write take, or a number and s, m, h, d or w: 24h.";
         });
         return;
+      case Key::kLeave:
+        vm.leave = read_leave(field, value, {Home::kVmOption}, {"efidisk", "tpm"});
+        return;
       case Key::kMaintenance:
         vm.maintenance = checked_text(field, value, maintenance_problem);
         return;
@@ -627,6 +681,26 @@ void FleetReader::read_vm(std::string_view name, const YamlNode& key, const Yaml
     }
   });
   guest_end(guest, vm.role ? std::string_view(vm.role->value) : std::string_view(), true);
+}
+
+std::vector<Spanned<std::string>> FleetReader::read_leave(const Field& field, const YamlNode& value,
+                                                          std::initializer_list<Home> homes,
+                                                          std::initializer_list<std::string_view> further) {
+  auto list = in().words(field, value);
+  if (!list) return {};
+  for (const auto& word : *list) {
+    const bool known = std::ranges::find(further, word.value) != further.end() ||
+                       std::ranges::any_of(homes, [&](Home home) { return find_setting(home, word.value) != nullptr; });
+    if (known) continue;
+    std::vector<std::string_view> names(further);
+    for (const Setting& row : setting_catalogue()) {
+      if (std::ranges::find(homes, row.home) != homes.end()) names.push_back(row.name);
+    }
+    in().error(word.span, "schema.leave.unknown", "No such setting",
+               fmt::format("\"{}\" cannot be left alone, because there is none.{}", word.value,
+                           did_you_mean(word.value, names)));
+  }
+  return std::move(*list);
 }
 
 std::vector<const WrittenRole*> FleetReader::chain(std::string_view role) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <span>
@@ -74,6 +75,10 @@ class FleetReader {
   std::optional<std::string> slot_of(const Field& field, const YamlNode& value, std::string_view option);
   std::optional<std::string> slot_of_disk(const Guest& guest, std::string_view role, std::string_view name) const;
   std::optional<std::string> slot_of_net(const Guest& guest, std::string_view role, std::string_view name) const;
+  void read_suppression(const YamlNode& node);
+  [[nodiscard]] std::vector<Spanned<std::string>> read_leave(const Field& field, const YamlNode& value,
+                                                             std::initializer_list<Home> homes,
+                                                             std::initializer_list<std::string_view> further);
   [[nodiscard]] std::vector<const WrittenRole*> chain(std::string_view role) const;
 
   // names

@@ -302,6 +302,9 @@ void FleetReader::read_disk_field(WrittenDisk& disk, const Field& field, const Y
     case Key::kSnapshots:
       if (auto word = in().text(field, value)) disk.snapshots = word->value;
       return;
+    case Key::kLeave:
+      disk.leave = read_leave(field, value, {Home::kDriveOption, Home::kZvolProperty}, {});
+      return;
     default:
       break;
   }

@@ -1,24 +1,39 @@
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <ostream>
 
+#include "cli/adopt_view.h"
 #include "cli/audit_view.h"
 #include "cli/commands.h"
+#include "cli/html_view.h"
 #include "cli/interruption.h"
+#include "cli/json_view.h"
 #include "cli/load.h"
+#include "cli/markdown_view.h"
 #include "cli/outcome.h"
 #include "cli/planning.h"
+#include "cli/sarif_view.h"
+#include "reconciler/audit/audit.h"
+#include "reconciler/engine/adopt.h"
+#include "schema/fleet_schema.h"
 
 namespace pvr::cli {
 namespace {
 
-std::string shown(const AuditReport& report, const Invocation& invocation, const Terminal& terminal) {
+std::string shown(const AuditReport& report, const Invocation& invocation, const Terminal& terminal,
+                  const std::string& written) {
   switch (invocation.output) {
     case OutputForm::kJson:
       return audit_json(report);
     case OutputForm::kMarkdown:
       return audit_markdown(report);
+    case OutputForm::kSarif:
+      return audit_sarif(report, invocation.file);
+    case OutputForm::kHtml:
+      return audit_html(report, written);
     case OutputForm::kText:
       break;
   }
@@ -34,6 +49,56 @@ bool fails(const AuditReport& report, const std::string& limit) {
   return std::ranges::any_of(report.findings, [least](const AuditFinding& f) { return f.severity >= least; });
 }
 
+/// The plan that mends the selected findings: a fleet that keeps everything else as it is, through the same planner.
+ExitCode show_fixes(const Invocation& invocation, Terminal& terminal, Connection& connection,
+                    const EngineOptions& options, const AuditResult& found, const std::stop_token& stop) {
+  AdoptOptions how;
+  for (const std::string& id : invocation.fix) {
+    const auto at = std::ranges::find(found.report.findings, id, &AuditFinding::id);
+    if (at == found.report.findings.end()) {
+      tell_error(invocation, terminal, fmt::format("--fix {}: the audit has no such finding", id));
+      return ExitCode::kError;
+    }
+    if (!at->fix.value) {
+      tell_error(
+          invocation, terminal,
+          fmt::format("--fix {}: a fleet cannot say this{}", id,
+                      at->fix.commands.empty() ? std::string() : "; the command is: " + at->fix.commands.front()));
+      return ExitCode::kError;
+    }
+    how.fix.insert(id);
+  }
+  SourceSet nothing;
+  nothing.add("adopted", "version: 1\n");
+  const Checked<FleetDocument> base = load_fleet(std::move(nothing));
+  const Adopted adopted = adopt(*base.value, found.live, found.report, how);
+  for (const std::string& id : how.fix) {
+    const bool taken =
+        std::ranges::any_of(adopted.choices, [&](const AdoptChoice& c) { return c.taken && c.finding == id; });
+    if (taken) continue;
+    tell_error(invocation, terminal, fmt::format("--fix {}: its guest cannot be described by a fleet", id));
+    return ExitCode::kError;
+  }
+  SourceSet sources;
+  sources.add("(findings)", fleet_text(adopted, found.live.cluster_name));
+  Checked<FleetDocument> fleet = load_fleet(std::move(sources));
+  if (!fleet.ok()) {
+    tell_diagnostics(invocation, terminal, fleet.diagnostics, *fleet.value->sources);
+    return ExitCode::kError;
+  }
+  const auto made = plan(connection.pve(), connection.clock(),
+                         std::make_shared<const FleetDocument>(std::move(*fleet.value)), options, stop);
+  if (!made) {
+    tell_error(invocation, terminal, made.error().text());
+    return code_of(made.error());
+  }
+  terminal.out << (invocation.output == OutputForm::kJson ? plan_json(made->plan)
+                   : invocation.output == OutputForm::kMarkdown
+                       ? plan_markdown(made->plan)
+                       : plan_text(made->plan, out_options(invocation, terminal)));
+  return code_of(made->plan, false);
+}
+
 }  // namespace
 
 ExitCode run_audit(const Invocation& invocation, Terminal& terminal) {
@@ -42,6 +107,13 @@ ExitCode run_audit(const Invocation& invocation, Terminal& terminal) {
   if (!invocation.file.empty()) {
     document = load_or_tell(invocation, terminal);
     if (!document) return ExitCode::kError;
+  }
+  std::shared_ptr<const FleetDocument> accepted;
+  if (!invocation.suppressions.empty()) {
+    Invocation other = invocation;
+    other.file = invocation.suppressions;
+    accepted = load_or_tell(other, terminal);
+    if (!accepted) return ExitCode::kError;
   }
   const auto fail = [&](const Error& error) {
     tell_error(invocation, terminal, error.text());
@@ -52,11 +124,14 @@ ExitCode run_audit(const Invocation& invocation, Terminal& terminal) {
   if (!connection) return fail(connection.error());
   const auto options = engine_options(invocation, cluster, **connection);
   if (!options) return fail(options.error());
-  const auto found =
-      audit_cluster((*connection)->pve(), (*connection)->clock(), document, *options, interruption.token());
+  auto found = audit_cluster((*connection)->pve(), (*connection)->clock(), document, *options, interruption.token());
   if (!found) return fail(found.error());
   if (document) tell_diagnostics(invocation, terminal, found->diagnostics, *document->sources);
-  terminal.out << shown(found->report, invocation, terminal);
+  if (accepted) suppress(found->report, accepted->suppressions, (*connection)->clock().wall());
+  if (!invocation.fix.empty())
+    return show_fixes(invocation, terminal, **connection, *options, *found, interruption.token());
+  const auto now = std::chrono::floor<std::chrono::seconds>((*connection)->clock().wall());
+  terminal.out << shown(found->report, invocation, terminal, fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", now));
   if (found->report.partial) return ExitCode::kPartly;
   return fails(found->report, invocation.fail_on) ? ExitCode::kChanges : ExitCode::kDone;
 }

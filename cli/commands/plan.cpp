@@ -21,7 +21,7 @@ std::string shown(const Plan& plan, const Invocation& invocation, const Terminal
       return plan_json(plan);
     case OutputForm::kMarkdown:
       return plan_markdown(plan);
-    case OutputForm::kText:
+    default:
       break;
   }
   return plan_text(plan, out_options(invocation, terminal));

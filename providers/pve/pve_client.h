@@ -49,6 +49,7 @@ class PveClient final : public PveApi {
   [[nodiscard]] Result<std::vector<LivePciMapping>> pci_mappings() override;
   [[nodiscard]] Result<FlatMap<std::string>> datacenter_options() override;
   [[nodiscard]] Result<std::vector<BackupJob>> backup_jobs() override;
+  [[nodiscard]] Result<std::int64_t> node_time(const std::string& node) override;
   [[nodiscard]] Result<TaskStatus> task_status(const Upid& task) override;
   [[nodiscard]] Result<TaskLog> task_log(const Upid& task, std::size_t start) override;
   [[nodiscard]] Result<std::vector<TaskRow>> tasks(const GuestRef& guest, std::int64_t since) override;

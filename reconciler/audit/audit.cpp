@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <tuple>
 
 #include "reconciler/audit/auditor.h"
@@ -48,6 +49,38 @@ std::tuple<int, std::uint64_t, std::string_view> rank(const AuditFinding& findin
     return {3, number, subject};
   }
   return {subject == "cluster" ? 0 : 4, 0, subject};
+}
+
+/// '*' stands for any text, '?' for one character.
+bool matches(std::string_view pattern, std::string_view text) {
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t star = std::string_view::npos;
+  std::size_t resume = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t]) && pattern[p] != '*') {
+      ++p;
+      ++t;
+    } else if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++resume;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
+/// Guests are known by number or by name: "vm/301/scsi0", "vm/dc-01/scsi0".
+bool is_about(const AuditFinding& finding, std::string_view pattern) {
+  if (matches(pattern, finding.subject)) return true;
+  if (!finding.subject.starts_with("vm/") || finding.name.empty()) return false;
+  const std::size_t slash = finding.subject.find('/', 3);
+  const std::string rest = slash == std::string::npos ? std::string() : finding.subject.substr(slash);
+  return matches(pattern, "vm/" + finding.name + rest);
 }
 
 std::vector<std::string_view> host_rules() {
@@ -236,6 +269,32 @@ AuditReport Auditor::run() {
            std::tuple_cat(rank(b), std::tuple(std::string_view(b.rule), std::string_view(b.id)));
   });
   return std::move(report_);
+}
+
+void suppress(AuditReport& report, std::span<const WrittenSuppression> entries,
+              std::chrono::system_clock::time_point now) {
+  const std::chrono::year_month_day day{std::chrono::floor<std::chrono::days>(now)};
+  const std::string today = fmt::format("{:04}-{:02}-{:02}", static_cast<int>(day.year()),
+                                        static_cast<unsigned>(day.month()), static_cast<unsigned>(day.day()));
+  for (const WrittenSuppression& entry : entries) {
+    const std::string name = fmt::format("The suppression of {} on {}", entry.rule, entry.subject);
+    if (!entry.until.empty() && entry.until < today) {
+      report.remarks.push_back(fmt::format("{} ended on {}.", name, entry.until));
+      continue;
+    }
+    bool any = false;
+    for (std::size_t i = 0; i < report.findings.size();) {
+      AuditFinding& finding = report.findings[i];
+      if (finding.rule != entry.rule || !is_about(finding, entry.subject)) {
+        ++i;
+        continue;
+      }
+      any = true;
+      report.suppressed.push_back({std::move(finding), entry.reason, entry.until});
+      report.findings.erase(report.findings.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    if (!any) report.remarks.push_back(name + " fits no finding.");
+  }
 }
 
 AuditReport audit(const AuditInput& input) { return Auditor(input).run(); }

@@ -25,6 +25,11 @@ struct AuditInput {
   std::string backup_jobs_gap = {};  // why they are not there
 };
 
+/// Takes findings that somebody accepted out of the list. One whose last day is over no longer counts; that, and one
+/// that fits no finding, becomes a remark.
+void suppress(AuditReport& report, std::span<const WrittenSuppression> entries,
+              std::chrono::system_clock::time_point now);
+
 /// Judges a cluster by every rule that can be told from what was seen. Pure: the same input gives the same report.
 /// Rules that could not be judged are listed with the reason, never left out silently. Judged is the configured state,
 /// what the guest will have at its next start; that something still waits for one is a finding of its own (P1).

@@ -298,6 +298,7 @@ void Auditor::guest_options(GuestContext& guest) {
       finding.fix.commands = {
           fmt::format("qm set {} --tpmstate0 {}", vm.vmid.number, shell_word(storage + ":1,version=v2.0"))};
       finding.fix.effect = guest.effect;
+      finding.fix.value = FixValue{.vmid = vm.vmid, .key = "tpm", .value = "v2.0"};
       if (vm.power != PowerState::kStopped) finding.fix.advice = "PVE adds a TPM only to a guest that is shut down";
     } else if (finding.rule == "G3" && !storage.empty()) {
       const bool has_ovmf = audit.bios == "ovmf";
@@ -315,6 +316,7 @@ void Auditor::guest_options(GuestContext& guest) {
         key = "bios";
         value = "ovmf";
       } else {
+        finding.fix.value = FixValue{.vmid = vm.vmid, .key = "efidisk", .value = "1"};
         key = "efidisk";
         value = "true";
       }

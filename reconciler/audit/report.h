@@ -82,7 +82,8 @@ struct AuditReport {
   std::vector<AuditFinding> findings = {};                                // worst first, then by subject
   std::vector<SuppressedFinding> suppressed = {};
   std::vector<NotChecked> not_checked = {};
-  bool partial = false;  // a node is offline
+  std::vector<std::string> remarks = {};  // about suppressions: ended, or about nothing
+  bool partial = false;                   // a node is offline
 };
 
 [[nodiscard]] std::size_t count_of(const AuditReport& report, Severity severity);

@@ -97,6 +97,23 @@ void Auditor::audit_volumes() {
       }
     }
   }
+  // Fact: without VM.Config.Disk or Datastore.Allocate PVE leaves guest volumes out of the list without a word.
+  std::set<std::string> blind;
+  for (const auto& [id, node] : used) {
+    const LiveStorage* storage = live_.storage(id.storage);
+    const bool read =
+        storage != nullptr && std::ranges::any_of(storage->on_node, [](const auto& at) { return at.second.active; });
+    if (read && std::ranges::none_of(live_.volumes, [&](const LiveVolume& v) {
+          return v.id.storage == id.storage && v.content == "images";
+        }))
+      blind.insert(id.storage);
+  }
+  if (!blind.empty()) {
+    report_.not_checked.push_back(
+        {{"P2"},
+         fmt::format("orphaned volumes on {}", fmt::join(blind, ", ")),
+         "the list of volumes shows none of the guests' disks; it takes VM.Config.Disk on /vms"});
+  }
   // Without a full list of guests a volume of a hidden one would look like nobody's.
   for (const LiveVolume& volume : live_.volumes) {
     if (volume.content != "images" || !volume.owner) continue;

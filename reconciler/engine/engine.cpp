@@ -280,7 +280,7 @@ Result<AuditResult> audit_cluster(PveReader& pve, Clock& clock, std::shared_ptr<
   if (!seen) return std::move(seen).error();
   AuditResult result;
   result.live = std::move(seen->live);
-  AuditInput input{.live = &result.live, .facts = &seen->facts};
+  AuditInput input{.live = &result.live, .facts = &seen->facts, .hosts = result.live.hosts};
   if (has_fleet) {
     append(result.diagnostics, std::move(seen->fleet.diagnostics));
     if (seen->fleet.value && !has_errors(result.diagnostics)) input.fleet = &*seen->fleet.value;
@@ -291,6 +291,7 @@ Result<AuditResult> audit_cluster(PveReader& pve, Clock& clock, std::shared_ptr<
   else
     input.backup_jobs_gap = jobs.error().text();
   result.report = audit(input);
+  if (has_fleet) suppress(result.report, document->suppressions, clock.wall());
   return result;
 }
 

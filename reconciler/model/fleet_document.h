@@ -32,6 +32,7 @@ struct WrittenDisk {
   bool absent = false;                                   // state: absent
   bool detached = false;                                 // state: detached (kept as unusedN)
   std::string snapshots = {};                            // refuse (and ""), keep, drop: when the zvol is made again
+  std::vector<Spanned<std::string>> leave = {};  // keys nobody manages here: role and rules say nothing about them
 };
 
 struct WrittenRole {
@@ -88,6 +89,7 @@ struct WrittenVm {
   std::vector<WrittenDisk> disks = {};  // sorted by name
   Allowance allow = {};
   std::optional<Spanned<std::string>> require_backup = {};  // "24h", "take"
+  std::vector<Spanned<std::string>> leave = {};          // keys nobody manages here; efidisk and tpm: not made
   std::optional<Spanned<std::string>> maintenance = {};  // "Sat 02:00-05:00": restart and offline copy allowed within
 };
 
@@ -143,6 +145,15 @@ struct WrittenCluster {
   FlatMap<Spanned<OptionValue>> limits = {};  // copies_per_node, copy_rate (ByteSize per s), parallelism, retention …
 };
 
+/// A finding of the audit that somebody has accepted.
+struct WrittenSuppression {
+  SourceSpan span = {};
+  std::string rule = {};     // id
+  std::string subject = {};  // "vm/301/*": '*' stands for any text, '?' for one character
+  std::string reason = {};
+  std::string until = {};  // "2027-01-31", the last day; empty: no end
+};
+
 struct FleetDocument {
   std::shared_ptr<const SourceSet> sources = {};
   std::string hash = {};  // SHA-256 hex of all texts in order
@@ -152,6 +163,7 @@ struct FleetDocument {
   std::vector<WrittenRole> roles = {};  // built-ins included
   std::vector<WrittenPool> pools = {};
   std::vector<WrittenVm> vms = {};
+  std::vector<WrittenSuppression> suppressions = {};  // in the order they are written
 };
 
 }  // namespace pvr

@@ -113,6 +113,8 @@ class PveReader {
   [[nodiscard]] virtual Result<std::vector<LivePciMapping>> pci_mappings() = 0;
   [[nodiscard]] virtual Result<FlatMap<std::string>> datacenter_options() = 0;
   [[nodiscard]] virtual Result<std::vector<BackupJob>> backup_jobs() = 0;  // sorted by id
+  /// The clock of a node: seconds of the epoch.
+  [[nodiscard]] virtual Result<std::int64_t> node_time(const std::string& node) = 0;
   [[nodiscard]] virtual Result<TaskStatus> task_status(const Upid& task) = 0;
   [[nodiscard]] virtual Result<TaskLog> task_log(const Upid& task, std::size_t start) = 0;
   /// Tasks of one guest on a node, running and (with `since`, seconds of the epoch) finished, newest first.

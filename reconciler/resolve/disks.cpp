@@ -187,6 +187,7 @@ void Resolver::resolve_disk(VmContext& context, const WrittenDisk* written, std:
   facts.disposable = bool_value(stated("disposable"));
   place_disk(context, disk);
   if (!disk.absent && !disk.detached) disk_rules(context, disk);
+  stack_.drop_if([&](std::string_view key) { return left_alone(context, written, name, key); });
   drop_foreign_settings(context, disk);
   stack_.emit(disk.settings);
   // Fact: move_disk copies nothing of a cloud-init drive, so one on another storage is told and not moved for the lane
@@ -225,7 +226,9 @@ void Resolver::place_disk(VmContext& context, ResolvedDisk& disk) {
   // The block size decides about the class, and the class about the storage.
   const bool is_zvol_disk =
       facts.kind == StorageKind::kZfsZvol && has_drive_rules(facts.bus) && disk.name != kCloudInit;
-  const auto* rule = is_zvol_disk ? choose(kVolblocksizeDefaults, facts) : nullptr;
+  const WrittenDisk* written = find_disk(context.written->disks, disk.name);
+  const bool left = left_alone(context, written, disk.name, "volblocksize");
+  const auto* rule = is_zvol_disk && !left ? choose(kVolblocksizeDefaults, facts) : nullptr;
   if (rule != nullptr && !disk.absent && !disk.detached) {
     stack_.add_rule("volblocksize", size_value(rule->value), rule->id);
     const Candidate* block = stack_.winner("volblocksize");
@@ -272,6 +275,16 @@ void Resolver::place_disk(VmContext& context, ResolvedDisk& disk) {
   } else {
     facts.format = default_format(facts.kind);
   }
+}
+
+/// What `leave:` of the disk, or of a role for the disk of this name, keeps role and rules away from.
+bool Resolver::left_alone(const VmContext& context, const WrittenDisk* written, std::string_view name,
+                          std::string_view key) {
+  if (written != nullptr && is_left(written->leave, key)) return true;
+  return std::ranges::any_of(*context.roles, [&](const WrittenRole* role) {
+    const WrittenDisk* of = find_disk(role->disks, name);
+    return of != nullptr && is_left(of->leave, key);
+  });
 }
 
 void Resolver::disk_rules(VmContext&, ResolvedDisk& disk) {
@@ -408,8 +421,9 @@ void Resolver::small_disks(VmContext& context) {
     return std::ranges::any_of(context.vm->disks,
                                [&](const ResolvedDisk& d) { return d.name == name || d.slot.bus == bus; });
   };
-  const auto* efi = choose(kEfiDiskDefaults, firmware);
-  const auto* tpm = choose(kTpmDefaults, firmware);
+  const std::vector<Spanned<std::string>>& leave = context.written->leave;
+  const auto* efi = is_left(leave, kEfiDisk) ? nullptr : choose(kEfiDiskDefaults, firmware);
+  const auto* tpm = is_left(leave, kTpm) ? nullptr : choose(kTpmDefaults, firmware);
   if (efi != nullptr && !declared(kEfiDisk, Bus::kEfi)) resolve_disk(context, nullptr, kEfiDisk, efi->id);
   if (tpm != nullptr && !declared(kTpm, Bus::kTpm)) resolve_disk(context, nullptr, kTpm, tpm->id);
   // How a new one is made. Fixed afterwards, so nothing is said about one that exists or comes with a template.

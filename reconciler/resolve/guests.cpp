@@ -120,6 +120,7 @@ void Resolver::guest_options(VmContext& context) {
   add(choose(kScsihwDefaults, guest), "scsihw");
   add(choose(kBalloonDefaults, guest), "balloon");
   add(choose(kMachineDefaults, guest), "machine");
+  stack_.drop_if([&](std::string_view key) { return is_left(context.written->leave, key); });
   stack_.emit(vm.options);
   for (auto& [key, resolved] : vm.options) {
     auto* net = is_family(key, "net") ? std::get_if<PropertyString>(&resolved.value) : nullptr;

@@ -55,6 +55,10 @@ void LayerStack::emit(ResolvedSettings& out) {
   }
 }
 
+bool is_left(const std::vector<Spanned<std::string>>& leave, std::string_view key) {
+  return std::ranges::find(leave, key, &Spanned<std::string>::value) != leave.end();
+}
+
 const WrittenRole* find_role(const FleetDocument& document, std::string_view name) {
   const auto at =
       std::ranges::lower_bound(document.roles, name, {}, [](const WrittenRole& r) { return std::string_view(r.name); });

@@ -47,6 +47,8 @@ class LayerStack {
 
 /// The roles a role is made of, child first. Stops at a repetition.
 [[nodiscard]] std::vector<const WrittenRole*> role_chain(const FleetDocument& document, std::string_view role);
+/// Whether `leave:` names the key.
+[[nodiscard]] bool is_left(const std::vector<Spanned<std::string>>& leave, std::string_view key);
 [[nodiscard]] const WrittenRole* find_role(const FleetDocument& document, std::string_view name);
 [[nodiscard]] const WrittenDisk* find_disk(const std::vector<WrittenDisk>& disks, std::string_view name);
 

@@ -67,6 +67,8 @@ class Resolver {
   void resolve_disks(VmContext& vm);
   void resolve_disk(VmContext& vm, const WrittenDisk* written, std::string_view name, std::string_view added_by);
   void place_disk(VmContext& vm, ResolvedDisk& disk);
+  [[nodiscard]] static bool left_alone(const VmContext& vm, const WrittenDisk* written, std::string_view name,
+                                       std::string_view key);
   void disk_rules(VmContext& vm, ResolvedDisk& disk);
   void check_disk(VmContext& vm, ResolvedDisk& disk);
   void small_disks(VmContext& vm);

@@ -49,4 +49,12 @@ Result<std::vector<BackupJob>> PveClient::backup_jobs() {
   return jobs;
 }
 
+Result<std::int64_t> PveClient::node_time(const std::string& node) {
+  Result<json> data = session_->get({"/nodes/{node}/time", {node}});
+  if (!data.ok()) return std::move(data).error().during("reading the clock of node " + node);
+  const auto time = number_at(*data, "time");
+  if (!time) return malformed("/nodes/{node}/time");
+  return *time;
+}
+
 }  // namespace pvr

@@ -1,0 +1,639 @@
+#include "reconciler/engine/adopt.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "reconciler/model/facts.h"
+#include "reconciler/model/option_codec.h"
+#include "reconciler/model/settings.h"
+#include "reconciler/planning/diff.h"
+#include "reconciler/resolve/resolve.h"
+
+namespace pvr {
+namespace {
+
+constexpr std::string_view kShared = "shared";
+constexpr std::string_view kPinned = "pinned";
+
+Spanned<OptionValue> said(OptionValue value) { return {std::move(value), {}}; }
+Spanned<std::string> word(std::string_view text) { return {std::string(text), {}}; }
+
+std::string_view configured(const LiveVm& vm, std::string_view key) {
+  const LiveOption* option = vm.options.find(key);
+  const std::string* text = option != nullptr ? option->configured() : nullptr;
+  return text != nullptr ? std::string_view(*text) : std::string_view{};
+}
+
+bool is_family(std::string_view key, std::string_view family) {
+  return key.size() > family.size() && key.starts_with(family) &&
+         key.find_first_not_of("0123456789", family.size()) == std::string_view::npos;
+}
+
+bool is_managed_disk(const LiveDrive& drive) {
+  const Drive* held = drive.configured();
+  const Bus bus = drive.slot.bus;
+  return held != nullptr && held->volume && held->medium == Drive::Medium::kDisk &&
+         (bus == Bus::kScsi || bus == Bus::kVirtio || bus == Bus::kSata || bus == Bus::kIde);
+}
+
+std::string_view text_of(const OptionValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  return text != nullptr ? std::string_view(*text) : std::string_view{};
+}
+
+/// What a person may call a guest: DNS labels, as the fleet language asks for.
+bool is_guest_name(std::string_view name) {
+  if (name.empty() || name.size() > 253) return false;
+  while (true) {
+    const std::string_view label = name.substr(0, name.find('.'));
+    const bool good = !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
+                      std::ranges::all_of(label, [](char c) {
+                        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+                      });
+    if (!good) return false;
+    if (label.size() == name.size()) return true;
+    name.remove_prefix(label.size() + 1);
+  }
+}
+
+struct Trial {
+  WrittenVm vm = {};
+  std::size_t stated = 0;  // values that had to be stated or left alone
+  bool good = false;
+  std::string problem = {};
+};
+
+class Adopter {
+ public:
+  Adopter(const FleetDocument& base, const LiveState& live, const AuditReport& report, const AdoptOptions& options)
+      : live_(live), report_(report), options_(options) {
+    out_.document.roles = base.roles;
+    facts_ = gather_facts(FleetDocument{}, &live);
+  }
+
+  Adopted run() {
+    infer();
+    choose_lanes();
+    for (const LiveVm& vm : live_.vms) adopt_guest(vm);
+    adopt_storages();
+    out_.document.storages = storages_;
+    drop_what_still_differs();
+    if (options_.improve || !options_.fix.empty()) improve();
+    std::ranges::sort(out_.document.vms, {}, &WrittenVm::name);
+    std::ranges::sort(out_.document.storages, {}, &WrittenStorage::id);
+    std::ranges::sort(out_.document.lanes, {}, &WrittenLane::name);
+    return std::move(out_);
+  }
+
+ private:
+  struct Inferred {
+    bool pinned = false;
+    bool windows = false;
+    std::string why = {};
+  };
+
+  [[nodiscard]] bool is_shared(const std::string& storage) const {
+    const auto at = facts_.storages.find(storage);
+    return at != facts_.storages.end() && at->second.shared;
+  }
+
+  void infer() {
+    for (const LiveVm& vm : live_.vms) {
+      if (vm.is_container || !vm.readable) continue;
+      Inferred& found = inferred_[vm.vmid];
+      found.windows = configured(vm, "ostype").starts_with("w");
+      const auto ha = facts_.vm_ha.find(vm.vmid.number);
+      std::string local;
+      bool device = false;
+      for (const auto& [key, option] : vm.options)
+        device = device || (is_family(key, "hostpci") && option.configured() != nullptr);
+      for (const LiveDrive& drive : vm.drives) {
+        const Drive* held = drive.configured();
+        if (held != nullptr && !held->volume && held->path.starts_with("/dev/")) device = true;
+        if (is_managed_disk(drive) && !is_shared(held->volume->storage) && local.empty()) local = held->volume->storage;
+      }
+      if (ha != facts_.vm_ha.end() && ha->second) {
+        found.why = "can move: managed by HA";
+      } else if (device) {
+        found.pinned = true;
+        found.why = "tied to its node: passes a device of it through";
+      } else if (!local.empty()) {
+        found.pinned = true;
+        found.why = fmt::format("tied to its node: storage {} is local", local);
+      } else {
+        found.why = "can move: all its disks are on shared storage";
+      }
+    }
+  }
+
+  /// A lane's storage is the one most disks of its guests are on: each of those then needs no word about it.
+  void choose_lanes() {
+    std::map<std::string, std::size_t> shared;
+    std::map<std::string, std::map<std::string, std::size_t>> pinned;  // by node
+    for (const LiveVm& vm : live_.vms) {
+      const auto at = inferred_.find(vm.vmid);
+      if (at == inferred_.end() || vm.is_template) continue;
+      for (const LiveDrive& drive : vm.drives) {
+        if (!is_managed_disk(drive)) continue;
+        const std::string& storage = drive.configured()->volume->storage;
+        if (at->second.pinned)
+          ++pinned[vm.node][storage];
+        else
+          ++shared[storage];
+      }
+    }
+    const auto most = [](const std::map<std::string, std::size_t>& counts) {
+      return std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; })->first;
+    };
+    if (!shared.empty()) {
+      WrittenLane lane{.name = std::string(kShared), .mobility = Mobility::kMobile};
+      lane.storage = word(most(shared));
+      used_.insert(lane.storage->value);
+      out_.document.lanes.push_back(std::move(lane));
+    }
+    if (!pinned.empty()) {
+      WrittenLane lane{.name = std::string(kPinned), .mobility = Mobility::kPinned};
+      for (const auto& [node, counts] : pinned) {
+        lane.per_node.set(node, word(most(counts)));
+        used_.insert(most(counts));
+      }
+      out_.document.lanes.push_back(std::move(lane));
+    }
+    std::ranges::sort(out_.document.lanes, {}, &WrittenLane::name);
+  }
+
+  [[nodiscard]] std::string lane_storage(std::string_view lane, const std::string& node) const {
+    for (const WrittenLane& one : out_.document.lanes) {
+      if (one.name != lane) continue;
+      if (const auto* here = one.per_node.find(node)) return here->value;
+      return one.storage ? one.storage->value : std::string();
+    }
+    return {};
+  }
+
+  [[nodiscard]] std::string_view lane_of_role(std::string_view role) const {
+    const auto at = std::ranges::find(out_.document.roles, role, &WrittenRole::name);
+    return at != out_.document.roles.end() && at->lane ? std::string_view(at->lane->value) : std::string_view{};
+  }
+
+  [[nodiscard]] std::string name_of(const LiveVm& vm) {
+    std::string name = is_guest_name(vm.name) ? vm.name : fmt::format("vm-{}", vm.vmid.number);
+    if (names_.contains(name)) name += fmt::format("-{}", vm.vmid.number);
+    return name;
+  }
+
+  // ---- one guest ----
+  [[nodiscard]] WrittenVm skeleton(const LiveVm& vm, const std::string& name, std::string_view role,
+                                   std::string_view lane) const {
+    WrittenVm out{.name = name, .vmid = {vm.vmid, {}}};
+    if (!role.empty()) out.role = word(role);
+    const bool pinned = inferred_.at(vm.vmid).pinned;
+    const std::string_view wanted = lane.empty() ? lane_of_role(role) : lane;
+    if (!lane.empty()) out.lane = word(lane);
+    if (pinned) out.node = word(vm.node);
+    const auto ha = facts_.vm_ha.find(vm.vmid.number);
+    if (ha != facts_.vm_ha.end() && ha->second) out.ha = WrittenHa{};
+    const auto take = [&](std::string_view key) {
+      const std::string_view text = configured(vm, key);
+      const Setting* setting = find_setting(Home::kVmOption, key);
+      if (text.empty() || setting == nullptr) return;
+      if (const Result<OptionValue> value = parse_option(*setting, text)) out.options.set(key, said(*value));
+    };
+    take("sockets");
+    take("cores");
+    take("memory");
+    for (const auto& [key, option] : vm.options) {
+      // Only a mapping can be written with a token; an address is for root@pam alone.
+      if (is_family(key, "hostpci") && configured(vm, key).find("mapping=") != std::string_view::npos) take(key);
+    }
+    std::string_view order = configured(vm, "boot");
+    if (const auto at = order.find("order="); at != std::string_view::npos) order.remove_prefix(at + 6);
+    bool has_root = false;
+    const std::string home = wanted.empty() ? std::string() : lane_storage(wanted, vm.node);
+    for (const LiveDrive& drive : vm.drives) {
+      const Drive* held = drive.configured();
+      if (held == nullptr || !held->volume) continue;
+      WrittenDisk disk;
+      const std::string slot = to_text(drive.slot);
+      if (drive.slot.bus == Bus::kEfi) {
+        disk.name = "efidisk";
+      } else if (drive.slot.bus == Bus::kTpm) {
+        const OptionValue* version = held->options.find("version");
+        if (version == nullptr || text_of(*version) != "v2.0") continue;
+        disk.name = "tpm";
+        disk.settings.set("version", said(OptionValue(std::string("v2.0"))));
+      } else if (is_managed_disk(drive)) {
+        const bool boots = order.empty() ? !has_root : order.substr(0, order.find(';')) == slot;
+        disk.name = boots && !has_root ? "root" : slot;
+        has_root = has_root || boots;
+        if (const auto size = size_of(*held, vm.node); size && size->bytes % 1024 == 0)
+          disk.settings.set("size", said(OptionValue(*size)));
+      } else {
+        continue;
+      }
+      disk.settings.set("slot", said(OptionValue(slot)));
+      if (!wanted.empty() && held->volume->storage != home)
+        disk.settings.set("storage", said(OptionValue(held->volume->storage)));
+      out.disks.push_back(std::move(disk));
+    }
+    std::ranges::sort(out.disks, {}, &WrittenDisk::name);
+    return out;
+  }
+
+  [[nodiscard]] std::optional<ByteSize> size_of(const Drive& drive, const std::string& node) const {
+    const auto at = std::ranges::find_if(live_.volumes, [&](const LiveVolume& volume) {
+      return volume.id == *drive.volume && (volume.node.empty() || volume.node == node);
+    });
+    if (at != live_.volumes.end() && at->size) return at->size;
+    return drive.size;
+  }
+
+  [[nodiscard]] const AuditFinding* finding_of(Vmid vmid, std::optional<DriveSlot> slot, std::string_view key) const {
+    const auto at = std::ranges::find_if(report_.findings, [&](const AuditFinding& finding) {
+      return finding.fix.value && finding.fix.value->vmid == vmid && finding.fix.value->slot == slot &&
+             finding.fix.value->key == key;
+    });
+    return at == report_.findings.end() ? nullptr : &*at;
+  }
+
+  /// The guest's difference, or why there is none to speak of. Only this guest is in the document.
+  [[nodiscard]] std::optional<VmDiff> difference(const WrittenVm& vm, std::string& problem, bool& ha_differs) const {
+    auto document = std::make_shared<FleetDocument>();
+    document->roles = out_.document.roles;
+    document->lanes = out_.document.lanes;
+    document->vms = {vm};
+    const Checked<ResolvedFleet> fleet = resolve(document, gather_facts(*document, &live_));
+    for (const Diagnostic& diagnostic : fleet.diagnostics) {
+      if (diagnostic.severity != Severity::kError) continue;
+      problem = diagnostic.detail.empty() ? diagnostic.summary : diagnostic.detail;
+      return std::nullopt;
+    }
+    Diff found = diff(*fleet.value, live_);
+    ha_differs = std::ranges::any_of(found.ha, [](const HaDiff& ha) { return ha.action != HaDiff::Action::kNone; });
+    if (found.vms.empty()) return VmDiff{};
+    return std::move(found.vms.front());
+  }
+
+  /// States or leaves alone what differs, until nothing does.
+  [[nodiscard]] Trial attempt(const LiveVm& live, WrittenVm vm) const {
+    Trial trial{.vm = std::move(vm)};
+    constexpr int kRounds = 6;
+    for (int round = 0; round < kRounds; ++round) {
+      std::string problem;
+      bool ha_differs = false;
+      const std::optional<VmDiff> found = difference(trial.vm, problem, ha_differs);
+      if (!found) {
+        // A value that was stated as it is breaks an invariant: then it is left alone.
+        if (!unsay(trial)) {
+          trial.problem = std::move(problem);
+          return trial;
+        }
+        continue;
+      }
+      bool differs = false;
+      if (ha_differs) {
+        trial.vm.ha.reset();
+        differs = true;
+      }
+      if (!found->blocked.empty()) {
+        trial.problem = found->blocked;
+        return trial;
+      }
+      for (const SettingChange& change : found->options) {
+        if (change.state != SettingState::kDiffers) continue;
+        differs = true;
+        keep_option(trial, live, change);
+      }
+      for (const DiskDiff& disk : found->disks) differs = keep_disk(trial, live, disk) || differs;
+      if (!trial.problem.empty()) return trial;
+      if (!differs) {
+        trial.good = true;
+        return trial;
+      }
+    }
+    trial.problem = "no set of values describes it as it is";
+    return trial;
+  }
+
+  static void leave(std::vector<Spanned<std::string>>& list, const std::string& key) {
+    if (std::ranges::find(list, key, &Spanned<std::string>::value) != list.end()) return;
+    list.push_back(word(key));
+    std::ranges::sort(list, {}, &Spanned<std::string>::value);
+  }
+
+  void keep_option(Trial& trial, const LiveVm& live, const SettingChange& change) const {
+    const Setting* setting = find_setting(Home::kVmOption, change.key);
+    const bool had = trial.vm.options.erase(change.key);
+    if (!had) ++trial.stated;
+    const bool tolerated = finding_of(live.vmid, std::nullopt, change.key) != nullptr;
+    OptionValue value = change.configured;
+    if (is_absent(value) && setting != nullptr && !setting->default_text.empty()) {
+      if (const Result<OptionValue> read = parse_option(*setting, setting->default_text)) value = *read;
+    }
+    if (tolerated || had || is_absent(value))
+      leave(trial.vm.leave, change.key);
+    else
+      trial.vm.options.set(change.key, said(std::move(value)));
+  }
+
+  bool keep_disk(Trial& trial, const LiveVm& live, const DiskDiff& found) const {
+    const auto disk = std::ranges::find(trial.vm.disks, found.name, &WrittenDisk::name);
+    if (disk == trial.vm.disks.end()) {
+      // One that a rule adds and the guest does not have.
+      if (found.match != DiskMatch::kMissing && found.match != DiskMatch::kInPlace) return false;
+      const bool small = found.name == "efidisk" || found.name == "tpm";
+      if (!small) {
+        trial.problem = fmt::format("disk {} is nowhere", found.name);
+        return true;
+      }
+      leave(trial.vm.leave, found.name);
+      ++trial.stated;
+      return true;
+    }
+    if (found.match != DiskMatch::kInPlace || !found.blocked.empty()) {
+      // Something about this volume cannot be described; the guest is without it.
+      trial.vm.disks.erase(disk);
+      ++trial.stated;
+      return true;
+    }
+    bool differs = false;
+    for (const SettingChange& change : found.settings) {
+      if (change.state != SettingState::kDiffers) continue;
+      differs = true;
+      if (change.key == "storage" || change.key == "format") {
+        disk->settings.set(change.key, said(change.configured));
+        ++trial.stated;
+        continue;
+      }
+      if (change.key == "size") {
+        disk->settings.erase("size");
+        continue;
+      }
+      const bool had = disk->settings.erase(change.key);
+      if (!had) ++trial.stated;
+      const Setting* setting = find_setting(Home::kDriveOption, change.key);
+      const bool tolerated = finding_of(live.vmid, found.desired_slot, change.key) != nullptr;
+      OptionValue value = change.configured;
+      if (is_absent(value) && setting != nullptr && !setting->default_text.empty()) {
+        if (const Result<OptionValue> read = parse_option(*setting, setting->default_text)) value = *read;
+      }
+      if (tolerated || had || setting == nullptr || is_absent(value))
+        leave(disk->leave, change.key);
+      else
+        disk->settings.set(change.key, said(std::move(value)));
+    }
+    return differs;
+  }
+
+  /// Turns stated drive options and options of the machine into ones that are left alone. False: there were none.
+  static bool unsay(Trial& trial) {
+    bool any = false;
+    for (WrittenDisk& disk : trial.vm.disks) {
+      std::vector<std::string> keys;
+      for (const auto& [key, value] : disk.settings)
+        if (find_setting(Home::kDriveOption, key) != nullptr && key != "version") keys.push_back(key);
+      for (const std::string& key : keys) {
+        disk.settings.erase(key);
+        leave(disk.leave, key);
+        any = true;
+      }
+    }
+    for (const char* key : {"scsihw", "cpu", "bios", "machine"}) {
+      if (!trial.vm.options.erase(key)) continue;
+      leave(trial.vm.leave, key);
+      any = true;
+    }
+    return any;
+  }
+
+  void adopt_guest(const LiveVm& vm) {
+    if (vm.is_container) return;
+    const auto label = [&vm] { return fmt::format("Guest {} ({})", vm.vmid.number, vm.name); };
+    if (!vm.readable) return out_.left_out.push_back(fmt::format("{}: {}.", label(), vm.problem));
+    if (vm.is_template) return out_.left_out.push_back(fmt::format("{}: a template.", label()));
+    const Inferred& inferred = inferred_.at(vm.vmid);
+    const std::string name = name_of(vm);
+    const std::string_view right_lane = inferred.pinned ? kPinned : kShared;
+    std::optional<Trial> best;
+    std::string problem;
+    const auto consider = [&](std::string_view role, std::string_view lane, std::size_t extra) {
+      Trial trial = attempt(vm, skeleton(vm, name, role, lane));
+      if (!trial.good) {
+        if (problem.empty()) problem = std::move(trial.problem);
+        return;
+      }
+      trial.stated += extra;
+      if (!best || trial.stated < best->stated) best = std::move(trial);
+    };
+    // The likeliest first: of equals it stays.
+    const bool specialty = inferred.pinned;
+    for (const bool special : {specialty, !specialty}) {
+      const std::string role =
+          fmt::format("{}-{}", special ? "specialty" : "generalized", inferred.windows ? "windows" : "linux");
+      const bool fits = lane_of_role(role) == right_lane;
+      consider(role, fits ? std::string_view{} : right_lane, fits ? 0 : 1);
+    }
+    constexpr std::size_t kNoRole = 8;  // a guest without a role says nothing about what it is for
+    consider("", "", kNoRole);
+    if (!best) return out_.left_out.push_back(fmt::format("{}: {}", label(), problem));
+    names_.insert(name);
+    out_.remarks[fmt::format("vm/{}", name)] = inferred.why;
+    for (const LiveDrive& drive : vm.drives)
+      if (is_managed_disk(drive)) used_.insert(drive.configured()->volume->storage);
+    collect_choices(vm, best->vm);
+    out_.document.vms.push_back(std::move(best->vm));
+  }
+
+  static std::string told(const AuditFinding& finding) {
+    const std::string_view severity = finding.severity == Severity::kError     ? "error"
+                                      : finding.severity == Severity::kWarning ? "warning"
+                                                                               : "notice";
+    return fmt::format("{}, {}: {}", finding.rule, severity, finding.what);
+  }
+
+  void collect_choices(const LiveVm& live, const WrittenVm& vm) {
+    for (const Spanned<std::string>& key : vm.leave) {
+      if (const AuditFinding* finding = finding_of(live.vmid, std::nullopt, key.value))
+        out_.choices.push_back({.vm = vm.name, .key = key.value, .finding = finding->id, .text = told(*finding)});
+    }
+    for (const WrittenDisk& disk : vm.disks) {
+      const auto* slot_text = disk.settings.find("slot");
+      const std::optional<DriveSlot> slot = parse_slot(text_of(slot_text->value));
+      for (const Spanned<std::string>& key : disk.leave) {
+        if (const AuditFinding* finding = finding_of(live.vmid, slot, key.value))
+          out_.choices.push_back(
+              {.vm = vm.name, .disk = disk.name, .key = key.value, .finding = finding->id, .text = told(*finding)});
+      }
+      if (const AuditFinding* finding = finding_of(live.vmid, slot, "storage")) {
+        const LiveDrive* drive = slot ? live.drive(*slot) : nullptr;
+        out_.choices.push_back({.vm = vm.name,
+                                .disk = disk.name,
+                                .key = "storage",
+                                .was = drive != nullptr ? drive->configured()->volume->storage : std::string(),
+                                .finding = finding->id,
+                                .text = told(*finding)});
+      }
+    }
+    for (const char* small : {"efidisk", "tpm"}) {
+      const AuditFinding* finding = finding_of(live.vmid, std::nullopt, small);
+      const bool told_already = std::ranges::find(vm.leave, small, &Spanned<std::string>::value) != vm.leave.end();
+      if (finding != nullptr && !told_already)
+        out_.choices.push_back({.vm = vm.name, .key = small, .finding = finding->id, .text = told(*finding)});
+    }
+  }
+
+  // ---- storages ----
+  void adopt_storages() {
+    for (const std::string& id : used_) {
+      const LiveStorage* live = live_.storage(id);
+      if (live == nullptr) continue;
+      WrittenStorage storage{.id = id, .type = word(live->type)};
+      const auto take = [&](std::string_view key) {
+        const std::string* text = live->properties.find(key);
+        const Setting* setting = find_setting(Home::kStorageOption, key);
+        if (text == nullptr || setting == nullptr) return;
+        if (const Result<OptionValue> value = parse_option(*setting, *text)) storage.properties.set(key, said(*value));
+      };
+      const bool zfs = live->type == "zfspool";
+      const bool lvm = live->type == "lvm" || live->type == "lvmthin";
+      for (const char* key : {"pool", "vgname", "thinpool", "shared", "snapshot-as-volume-chain", "nodes"})
+        if (zfs || lvm) take(key);
+      if (zfs && !same_as_live(storage, *live)) {
+        take("blocksize");
+        const std::string* sparse = live->properties.find("sparse");
+        if (sparse == nullptr || *sparse != "1") storage.properties.set("sparse", said(OptionValue(false)));
+      }
+      if ((!zfs && !lvm) || !same_as_live(storage, *live)) {
+        storage = WrittenStorage{.id = id, .type = word(live->type), .reference_only = true};
+        out_.remarks["storage/" + id] =
+            live->type == "dir" ? "what lies below is not known and counts as ZFS; state backing:" : "left as it is";
+      } else if (storage.properties.contains("sparse")) {
+        for (const AuditFinding& finding : report_.findings) {
+          if (finding.fix.value && finding.fix.value->storage == id && finding.fix.value->key == "sparse")
+            out_.choices.push_back({.storage = id, .key = "sparse", .finding = finding.id, .text = told(finding)});
+        }
+      }
+      storages_.push_back(std::move(storage));
+    }
+  }
+
+  [[nodiscard]] bool same_as_live(const WrittenStorage& storage, const LiveStorage& live) const {
+    auto document = std::make_shared<FleetDocument>();
+    document->roles = out_.document.roles;
+    document->storages = {storage};
+    const Checked<ResolvedFleet> fleet = resolve(document, gather_facts(*document, &live_));
+    if (has_errors(fleet.diagnostics)) return false;
+    const Diff found = diff(*fleet.value, live_);
+    return std::ranges::none_of(found.storages, [&](const StorageDiff& one) {
+      return one.address.name == live.id && (one.missing || !one.fixed.empty() || !one.properties.empty());
+    });
+  }
+
+  /// Together the parts may say something they do not say alone. What then still differs goes.
+  void drop_what_still_differs() {
+    const auto document = std::make_shared<FleetDocument>(out_.document);
+    const Checked<ResolvedFleet> fleet = resolve(document, gather_facts(*document, &live_));
+    if (has_errors(fleet.diagnostics)) {
+      for (const Diagnostic& diagnostic : fleet.diagnostics)
+        if (diagnostic.severity == Severity::kError) out_.left_out.push_back(diagnostic.detail);
+      // Without the storages every part has been tried.
+      out_.document.storages.clear();
+      return;
+    }
+    const Diff found = diff(*fleet.value, live_);
+    for (const VmDiff& vm : found.vms) {
+      const bool differs = !vm.blocked.empty() || std::ranges::any_of(vm.options, [](const SettingChange& c) {
+        return c.state == SettingState::kDiffers;
+      }) || std::ranges::any_of(vm.disks, [](const DiskDiff& disk) {
+        return disk.match != DiskMatch::kInPlace || !disk.blocked.empty() || disk.move_to || disk.grow_to ||
+               std::ranges::any_of(disk.settings,
+                                   [](const SettingChange& c) { return c.state == SettingState::kDiffers; });
+      });
+      if (!differs) continue;
+      std::erase_if(out_.document.vms, [&](const WrittenVm& one) { return one.name == vm.address.name; });
+      std::erase_if(out_.choices, [&](const AdoptChoice& one) { return one.vm == vm.address.name; });
+      out_.left_out.push_back(
+          fmt::format("Guest {} ({}): no set of values describes it as it is.", vm.vmid.number, vm.address.name));
+    }
+  }
+
+  [[nodiscard]] std::string root_storage(Vmid vmid) const {
+    const LiveVm* vm = live_.vm(vmid);
+    if (vm == nullptr) return {};
+    const auto disk = std::ranges::find_if(vm->drives, is_managed_disk);
+    return disk == vm->drives.end() ? std::string() : disk->configured()->volume->storage;
+  }
+
+  // ---- fixes ----
+  void improve() {
+    for (AdoptChoice& choice : out_.choices) {
+      choice.taken = options_.improve || options_.fix.contains(choice.finding);
+      if (!choice.taken) continue;
+      if (!choice.storage.empty()) {
+        const auto storage = std::ranges::find(out_.document.storages, choice.storage, &WrittenStorage::id);
+        if (storage != out_.document.storages.end()) storage->properties.erase(choice.key);
+        continue;
+      }
+      const auto vm = std::ranges::find(out_.document.vms, choice.vm, &WrittenVm::name);
+      if (vm == out_.document.vms.end()) continue;
+      const auto forget = [&choice](std::vector<Spanned<std::string>>& list) {
+        return std::erase_if(list, [&](const Spanned<std::string>& key) { return key.value == choice.key; }) != 0;
+      };
+      if (choice.disk.empty()) {
+        const bool was_left = forget(vm->leave);
+        if (!was_left || choice.key == "efidisk" || choice.key == "tpm")
+          add_small(*vm, choice.key, root_storage(vm->vmid.value));
+        continue;
+      }
+      const auto disk = std::ranges::find(vm->disks, choice.disk, &WrittenDisk::name);
+      if (disk == vm->disks.end()) continue;
+      if (choice.key == "storage") {
+        const auto finding = std::ranges::find(report_.findings, choice.finding, &AuditFinding::id);
+        disk->settings.set("storage", said(OptionValue(finding->fix.value->value)));
+        const bool known = std::ranges::find(out_.document.storages, finding->fix.value->value, &WrittenStorage::id) !=
+                           out_.document.storages.end();
+        if (!known) {
+          const LiveStorage* live = live_.storage(finding->fix.value->value);
+          out_.document.storages.push_back(
+              {.id = finding->fix.value->value, .type = word(live->type), .reference_only = true});
+        }
+      } else {
+        forget(disk->leave);
+      }
+    }
+  }
+
+  static void add_small(WrittenVm& vm, const std::string& key, const std::string& storage) {
+    if (key != "efidisk" && key != "tpm") return;
+    if (std::ranges::find(vm.disks, key, &WrittenDisk::name) != vm.disks.end()) return;
+    WrittenDisk disk{.name = key};
+    disk.settings.set("slot", said(OptionValue(std::string(key == "tpm" ? "tpmstate0" : "efidisk0"))));
+    // Without a lane somebody must say where it goes: next to the disk the guest boots from.
+    if (!vm.role && !vm.lane && !storage.empty()) disk.settings.set("storage", said(OptionValue(storage)));
+    if (key == "tpm") disk.settings.set("version", said(OptionValue(std::string("v2.0"))));
+    vm.disks.push_back(std::move(disk));
+    std::ranges::sort(vm.disks, {}, &WrittenDisk::name);
+  }
+
+  const LiveState& live_;
+  const AuditReport& report_;
+  const AdoptOptions& options_;
+  Facts facts_ = {};
+  Adopted out_ = {};
+  std::map<Vmid, Inferred> inferred_ = {};
+  std::set<std::string> used_ = {};
+  std::set<std::string> names_ = {};
+  std::vector<WrittenStorage> storages_ = {};
+};
+
+}  // namespace
+
+Adopted adopt(const FleetDocument& base, const LiveState& live, const AuditReport& report,
+              const AdoptOptions& options) {
+  return Adopter(base, live, report, options).run();
+}
+
+}  // namespace pvr
