@@ -145,8 +145,8 @@ TEST(RecreateZvol, AGuestStartedRightBeforeTheRenameStopsIt) {
   const RecreateZvol wanted = recreate(world, 64_KiB);
   bool started = false;
   const auto report =
-      world.run_with_host(World::plan_of({wanted}), std::make_shared<Fate>(), [&](const std::string& effect) {
-        if (effect != "create_zvol" || started) return;
+      world.run_with_host(World::plan_of({wanted}), std::make_shared<Fate>(), [&](const Command& command) {
+        if (!runs(command, "create") || started) return;
         started = true;
         world.sim().start_vm(121);
       });
