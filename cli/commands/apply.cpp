@@ -68,8 +68,17 @@ Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const 
         fmt::format("a plan file holds no secrets, and this plan sets some ({}): apply the fleet file instead", list));
     return leave_with(ExitCode::kError);
   }
+  WrittenCluster cluster;
+  if (plan->inputs.ssh) {
+    const NodeAccess& access = *plan->inputs.ssh;
+    cluster.ssh_user = {.value = access.user, .span = {}};
+    cluster.ssh_sudo = access.sudo;
+    if (access.port != 0) cluster.ssh_port = static_cast<int>(access.port);
+    cluster.ssh_local = access.local;
+    for (const auto& [node, address] : access.hosts) cluster.ssh_hosts.set(node, {.value = address, .span = {}});
+  }
   // No token for the client: Ctrl-C ends the run after the effect under way, and that effect is awaited through it.
-  auto connection = Connection::open(invocation, terminal, WrittenCluster{}, {});
+  auto connection = Connection::open(invocation, terminal, cluster, {});
   if (!connection) return fail(invocation, terminal, connection.error());
   const auto stale = stale_inputs((*connection)->pve(), *plan, "");
   if (!stale) return fail(invocation, terminal, stale.error());

@@ -353,6 +353,15 @@ struct PlanTotals {
   std::chrono::seconds copy_estimate = {};
 };
 
+/// How the nodes are reached over SSH, as the fleet states it: whoever applies a saved plan has no fleet at hand.
+struct NodeAccess {
+  std::string user = {};
+  bool sudo = false;
+  std::uint32_t port = 0;            // 0: as the user's ssh configuration says
+  FlatMap<std::string> hosts = {};   // node → host name or address
+  std::optional<bool> local = {};
+};
+
 /// The inputs a saved plan was made from; apply refuses when they changed.
 struct PlanInputs {
   std::string document_hash = {};
@@ -360,6 +369,7 @@ struct PlanInputs {
   std::string made_at = {};                         // RFC 3339, UTC
   std::map<std::string, std::string> digests = {};  // "vm/201" → digest, "storage" → digest, …
   std::vector<std::string> allow = {};
+  std::optional<NodeAccess> ssh = {};
 };
 
 struct Plan {

@@ -198,9 +198,13 @@ void walk(V& v, Finding& p) {
   v("severity", p.severity), v("rule", p.rule), v("address", p.where), v("what", p.what), v("fix", p.fix);
 }
 template <class V>
+void walk(V& v, NodeAccess& p) {
+  v("user", p.user), v("sudo", p.sudo), v("port", p.port), v("hosts", p.hosts), v("local", p.local);
+}
+template <class V>
 void walk(V& v, PlanInputs& p) {
   v("document_hash", p.document_hash), v("cluster_name", p.cluster_name), v("made_at", p.made_at),
-      v("digests", p.digests), v("allow", p.allow);
+      v("digests", p.digests), v("allow", p.allow), v("ssh", p.ssh);
 }
 template <class V>
 void walk(V& v, Plan& p) {

@@ -188,6 +188,15 @@ Checked<Plan> make_plan(const ResolvedFleet& fleet, const Diff& diff, const Live
       std::ranges::count_if(fleet.vms, [&](const ResolvedVm& vm) { return !b.touched.contains(vm.name); }));
   if (!targets.empty()) keep_targets(plan, targets);
   if (fleet.document) plan.inputs.document_hash = fleet.document->hash;
+  if (fleet.document && fleet.document->cluster.ssh_user) {
+    const WrittenCluster& cluster = fleet.document->cluster;
+    NodeAccess access{.user = cluster.ssh_user->value,
+                      .sudo = cluster.ssh_sudo,
+                      .port = static_cast<std::uint32_t>(cluster.ssh_port.value_or(0)),
+                      .local = cluster.ssh_local};
+    for (const auto& [node, address] : cluster.ssh_hosts) access.hosts.set(node, address.value);
+    plan.inputs.ssh = std::move(access);
+  }
   plan.inputs.cluster_name = live.cluster_name;
   plan.inputs.made_at = rfc3339(options.now);
   if (options.allow.restart) plan.inputs.allow.emplace_back("restart");

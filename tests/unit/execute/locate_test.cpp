@@ -235,8 +235,12 @@ TEST(Locate, SwapZvolIsTotalAndNeverRemovesAnEntryThatNamesData) {
   sweep.over(3U << 7U, make);
   for (unsigned b = 0; b < (3U << 7U); ++b) {
     const P::Seen seen = make(b);
-    if (P::locate(seen) == P::Phase::kPointed && seen.dangling) EXPECT_FALSE(seen.staged) << b;
-    if (P::locate(seen) == P::Phase::kStaged || P::locate(seen) == P::Phase::kRenamed) EXPECT_TRUE(seen.stopped) << b;
+    if (P::locate(seen) == P::Phase::kPointed && seen.dangling) {
+      EXPECT_FALSE(seen.staged) << b;
+    }
+    if (P::locate(seen) == P::Phase::kStaged || P::locate(seen) == P::Phase::kRenamed) {
+      EXPECT_TRUE(seen.stopped) << b;
+    }
   }
 }
 

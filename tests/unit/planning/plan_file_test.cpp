@@ -50,6 +50,8 @@ TEST(PlanFile, RoundTripKeepsWorkOnZvolsAndTheWaysThatWereWeighed) {
   Plan made;
   FlatMap<std::string> set;
   set.set("compression", "zstd");
+  made.inputs.ssh = NodeAccess{.user = "pvereconcile", .sudo = true, .port = 2222, .local = false};
+  made.inputs.ssh->hosts.set("pve1", "10.0.0.1");
   const DriveSlot at = slot("scsi2");
   const VolumeId volume{"SSD-r10", "vm-701-disk-1"};
   const std::vector<Procedure> procedures = {
