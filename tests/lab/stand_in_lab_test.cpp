@@ -14,7 +14,7 @@ cluster: {name: lab}
 nodes:
   zfslab:
     memory: 3GiB
-    pools: {tank: {size: 8GiB, layout: mirror}, rz1: {size: 24GiB, layout: raidz1, disks: 3}}
+    pools: {tank: {size: 8GiB, layout: mirror}, rz1: {size: 24GiB, layout: raidz, disks: 3}}
 )";
 
 /// How much of what a command prints has to agree; exit codes always have to.
@@ -34,7 +34,8 @@ std::vector<Row> rows() {
       {{"zfs", "create", "-o", "canmount=off", "tank/cmp"}},
       {{"zfs", "create", "-s", "-V", "67108864", "-o", "volblocksize=16384", a}},
       {{"udevadm", "settle", "--timeout=30"}},
-      {{"zfs", "get", "-Hp", "-o", "name,property,value,source", "type,volsize,volblocksize,refreservation,compression", a}},
+      {{"zfs", "get", "-Hp", "-o", "name,property,value,source", "type,volsize,volblocksize,refreservation,compression",
+        a}},
       {{"zfs", "create", "-s", "-V", "67108864", a}},
       {{"zfs", "create", "-s", "-V", "64M", "tank/none/a"}},
       {{"zfs", "create", "-s", "-V", "64M", "none/a"}},
@@ -56,7 +57,8 @@ std::vector<Row> rows() {
       {{"zfs", "set", "volsize=134217728", a}},
       {{"zfs", "get", "-Hp", "-o", "value", "volsize", a}},
       {{"zfs", "set", "compression=zstd", "sync=disabled", "pvereconcile:vmid=701", a}},
-      {{"zfs", "get", "-Hp", "-o", "property,value,source", "compression,sync,logbias,primarycache,pvereconcile:vmid", a}},
+      {{"zfs", "get", "-Hp", "-o", "property,value,source", "compression,sync,logbias,primarycache,pvereconcile:vmid",
+        a}},
       {{"zfs", "inherit", "pvereconcile:vmid", a}},
       {{"zfs", "inherit", "sync", a}},
       {{"zfs", "get", "-Hp", "-o", "property,value,source", "sync,pvereconcile:vmid", a}},
@@ -97,8 +99,9 @@ std::vector<Row> rows() {
 class StandIn : public OnLab {};
 
 TEST_F(StandIn, SaysWhatTheRealCommandsSay) {
-  shell("for n in 1 2 3 4 5 6 7 8 9 10; do udevadm settle; zfs list tank/cmp >/dev/null 2>&1 || exit 0; "
-        "zfs destroy -r tank/cmp 2>/dev/null && exit 0; sleep 1; done; exit 1");
+  shell(
+      "for n in 1 2 3 4 5 6 7 8 9 10; do udevadm settle; zfs list tank/cmp >/dev/null 2>&1 || exit 0; "
+      "zfs destroy -r tank/cmp 2>/dev/null && exit 0; sleep 1; done; exit 1");
   const auto simulator = pvesim::Simulator::from_text(kCluster, {.manual_clock = true});
   for (const Row& row : rows()) {
     std::string line;
