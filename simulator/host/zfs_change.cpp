@@ -110,7 +110,7 @@ HostAnswer create(HostCall& call) {
   if (const std::string problem = name_problem(name); !problem.empty()) return refuse(1, cannot + problem);
   const std::string parent = parent_of(name);
   ZPool* pool = pool_of_dataset(call.world, call.node.name, name);
-  if (pool == nullptr) return refuse(1, cannot + "no such pool '" + name.substr(0, name.find('/')) + "'");
+  if (pool == nullptr) return refuse(1, "cannot open " + quoted(name.substr(0, name.find('/'))) + ": no such pool");
   if (find_dataset(call.world, call.node, name)) return refuse(1, cannot + "dataset already exists");
   const auto above = find_dataset(call.world, call.node, parent);
   if (above && above->is_volume()) return refuse(1, cannot + "parent is not a filesystem");
@@ -129,7 +129,7 @@ HostAnswer create(HostCall& call) {
         return refuse(1, cannot + "'volblocksize' must be power of 2 from 512B to 16M");
       made.volblocksize = block;
       if (block < kDefaultBlock)
-        answer.err = "warning: volblocksize (" + std::to_string(block) +
+        answer.err = "Warning: volblocksize (" + std::to_string(block) +
                      ") is less than the default minimum block size (" + std::to_string(kDefaultBlock) +
                      ").\nTo reduce wasted space a volblocksize of " + std::to_string(kDefaultBlock) +
                      " is recommended.\n";
@@ -363,7 +363,7 @@ HostAnswer snapshot(HostCall& call) {
   const std::string& name = call.argv[2];
   const auto at = name.find('@');
   const auto dataset = find_dataset(call.world, call.node, name.substr(0, at));
-  if (!dataset) return refuse(1, "cannot open " + quoted(name.substr(0, at)) + ": dataset does not exist");
+  if (!dataset) return usage("cannot open " + quoted(name.substr(0, at)) + ": dataset does not exist");
   const std::string cannot = "cannot create snapshot " + quoted(name) + ": ";
   if (dataset->volume == nullptr) return refuse(1, cannot + "the stand-in keeps snapshots of volumes only");
   Volume& volume = *dataset->volume;

@@ -155,6 +155,8 @@ HostAnswer list(HostCall& call) {
     }
     return missing.empty() ? answer : refuse(1, missing);
   }
+  if (has_type(options, "all") || has_type(options, "snapshot"))
+    return usage("the stand-in lists snapshots only by themselves");
   for (const Dataset& dataset : chosen(call, options, options.rest, missing)) {
     const std::vector<PropertyValue> all = properties_of(call.world, call.node, dataset);
     std::string row;

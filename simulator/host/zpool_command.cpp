@@ -53,7 +53,14 @@ HostAnswer list(HostCall& call) {
   if (columns.empty())
     columns = "name,size,allocated,free,checkpoint,expandsize,fragmentation,capacity,dedupratio,health,altroot";
   HostAnswer answer;
+  const std::vector<std::string> names = operands(call.argv);
+  for (const std::string& name : names)
+    if (!call.node.pools.contains(name)) {
+      answer.exit_code = 1;
+      answer.err += "cannot open '" + name + "': no such pool\n";
+    }
   for (const auto& [name, pool] : call.node.pools) {
+    if (!names.empty() && std::find(names.begin(), names.end(), name) == names.end()) continue;
     // Fact: size and alloc of a pool are raw, those of RAIDZ with parity; the stand-in keeps usable bytes.
     const Space space = pool_space(call, pool);
     const std::int64_t used = std::min(space.used, pool.size);

@@ -31,8 +31,9 @@ class HostZfsOnLab : public OnLab {
   }
   /// Whatever an earlier run left. Fact: a volume is busy for a moment while udev looks at it.
   void remove() {
-    shell("for n in 1 2 3 4 5 6 7 8 9 10; do udevadm settle; zfs list tank/host >/dev/null 2>&1 || exit 0; "
-          "zfs destroy -r tank/host 2>/dev/null && exit 0; sleep 1; done; exit 1");
+    shell(
+        "for n in 1 2 3 4 5 6 7 8 9 10; do udevadm settle; zfs list tank/host >/dev/null 2>&1 || exit 0; "
+        "zfs destroy -r tank/host 2>/dev/null && exit 0; sleep 1; done; exit 1");
   }
   void create(const std::string& name, ByteSize block) {
     const Status made = zfs_.create_zvol(kNode, {.name = name, .size = kSize, .volblocksize = block});
@@ -139,7 +140,8 @@ TEST_F(HostZfsOnLab, AStoppedCopyEndsOnTheNodeAndGoesOnLater) {
   ASSERT_FALSE(stopped.ok());
   EXPECT_EQ(stopped.error().kind, ErrorKind::kInterrupted);
   // The program there notices at its next line at the latest.
-  EXPECT_EQ(shell("for n in $(seq 30); do pgrep -f '^perl - copy' >/dev/null || { echo ended; exit; }; sleep 1; done"), "ended\n");
+  EXPECT_EQ(shell("for n in $(seq 30); do pgrep -f '^perl - copy' >/dev/null || { echo ended; exit; }; sleep 1; done"),
+            "ended\n");
   const Status copied = zfs_.copy(kNode, {.source = "tank/host/a", .target = "tank/host/b"}, {}, {});
   ASSERT_TRUE(copied.ok()) << copied.error().text();
   EXPECT_EQ(checksum("tank/host/a"), checksum("tank/host/b"));
@@ -152,10 +154,9 @@ TEST_F(HostZfsOnLab, RefusalsCarryTheReason) {
   const Status copied = zfs_.copy(kNode, {.source = "tank/host/a", .target = "tank/host/b"}, {}, {});
   ASSERT_FALSE(copied.ok());
   EXPECT_THAT(copied.error().text(), HasSubstr("already holds data"));
-  EXPECT_EQ(zfs_.create_zvol(kNode, {.name = "tank/host/c", .size = ByteSize{1ULL << 50U}, .volblocksize = 16_KiB,
-                                     .properties = {{"refreservation", "1P"}}})
-                .ok(),
-            false);
+  const Status again = zfs_.create_zvol(kNode, {.name = "tank/host/a", .size = kSize, .volblocksize = 16_KiB});
+  ASSERT_FALSE(again.ok());
+  EXPECT_THAT(again.error().text(), HasSubstr("dataset already exists"));
   EXPECT_EQ(zfs_.rename(kNode, "tank/host/none", "tank/host/c").error().kind, ErrorKind::kNotFound);
   EXPECT_FALSE(zfs_.rename(kNode, "tank/host/a", "tank/host/b").ok());
 }

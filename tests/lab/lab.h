@@ -33,9 +33,10 @@ class OnLab : public ::testing::Test {
   std::string shell(std::string script) { return run({"sh", "-s"}, std::move(script)); }
 
   SystemClock clock_;
-  SshRunner runner_{{.user = "root",
-                     .addresses = {{kNode, kAddress}},
-                     .program = std::getenv("PVERECONCILE_LAB_SSH") != nullptr ? std::getenv("PVERECONCILE_LAB_SSH") : "ssh"}};
+  SshRunner runner_{
+      {.user = "root",
+       .addresses = {{kNode, kAddress}},
+       .program = std::getenv("PVERECONCILE_LAB_SSH") != nullptr ? std::getenv("PVERECONCILE_LAB_SSH") : "ssh"}};
   HostZfs zfs_{runner_, clock_, {.sudo = true}};
 };
 

@@ -330,7 +330,7 @@ class Speed(Base):
 
     def timed(self, script):
         GUEST.sh("sync; zpool sync; echo 3 > /proc/sys/vm/drop_caches")
-        return float(GUEST.sh(f"s=$(date +%s.%N); {script} >/dev/null; e=$(date +%s.%N); echo \"$e $s\" | awk '{{print $1-$2}}'"))
+        return float(GUEST.sh(f"s=$(date +%s.%N); {{ {script}; }} >/dev/null; e=$(date +%s.%N); echo \"$e $s\" | awk '{{print $1-$2}}'"))
 
     def best(self, name, other, ours):
         """Best of several rounds for each, taken in turn; ours may be as fast as that or better by `ratio`."""

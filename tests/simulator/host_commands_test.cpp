@@ -105,7 +105,7 @@ TEST_F(HostCommands, RoundASizeUpWithoutAWord) {
 TEST_F(HostCommands, WarnOfSmallBlocksAndSucceed) {
   const CommandAnswer made = run("zfs create -s -V 1G -o volblocksize=8k pool/small");
   EXPECT_EQ(made.exit_code, 0);
-  EXPECT_THAT(made.err, HasSubstr("warning: volblocksize (8192) is less than the default minimum block size (16384)"));
+  EXPECT_THAT(made.err, HasSubstr("Warning: volblocksize (8192) is less than the default minimum block size (16384)"));
   EXPECT_EQ(value("volblocksize", "pool/small"), "8192");
 }
 
