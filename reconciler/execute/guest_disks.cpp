@@ -91,7 +91,15 @@ Result<AttachVolumeProcedure::Facts> AttachVolumeProcedure::observe(const Params
     if (names && drive.slot == params.from) facts->seen.attached_elsewhere = true;
     if (names && drive.slot != params.from) facts->seen.attached_astray = true;
   }
-  if (facts->seen.slot_taken)
+  if (to_be_replaced) {
+    // Another disk under a running system would be the end of its file systems.
+    const auto status = work.pve().guest_status(work.ref(params.vmid));
+    if (!status) return Error(status.error()).during(fmt::format("reading the state of vm {}", params.vmid.number));
+    facts->seen.in_use = status->power != PowerState::kStopped;
+  }
+  if (facts->seen.in_use)
+    facts->conflict = fmt::format("vm {} runs.", params.vmid.number);
+  else if (facts->seen.slot_taken)
     facts->conflict = fmt::format("{} of vm {} holds another volume.", to_text(params.slot), params.vmid.number);
   else if (facts->seen.attached_astray)
     facts->conflict =

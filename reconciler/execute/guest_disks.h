@@ -48,6 +48,7 @@ struct AttachVolumeProcedure {
     bool attached_elsewhere = false;  // in the slot it is to come from
     bool attached_astray = false;     // in any other slot
     bool slot_taken = false;          // by another volume
+    bool in_use = false;              // by a running guest, while the volume in it is to be replaced
   };
   struct Facts {
     Seen seen = {};
@@ -57,6 +58,7 @@ struct AttachVolumeProcedure {
   [[nodiscard]] static Result<Facts> observe(const Params& params, Work& work, const Progress& progress);
   [[nodiscard]] static constexpr Phase locate(const Seen& seen) {
     if (!seen.exists || seen.slot_taken || seen.attached_astray) return Phase::kConflict;
+    if (seen.in_use && !seen.attached_here) return Phase::kConflict;
     if (seen.attached_here) return seen.attached_elsewhere ? Phase::kConflict : Phase::kFinished;
     return seen.attached_elsewhere ? Phase::kElsewhere : Phase::kDetached;
   }

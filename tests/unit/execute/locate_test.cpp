@@ -269,9 +269,8 @@ TEST(Locate, NothingIsDestroyedThatIsNotThePlannedOneAndUnused) {
   using P = DestroyDatasetProcedure;
   for (unsigned b = 0; b < 8; ++b) {
     const P::Seen seen{.present = bit(b, 0), .same = bit(b, 1), .unused = bit(b, 2)};
-    if (P::locate(seen) == P::Phase::kPresent) {
-      EXPECT_TRUE(seen.present && seen.same && seen.unused) << b;
-    }
+    if (P::locate(seen) != P::Phase::kPresent) continue;
+    EXPECT_TRUE(seen.present && seen.same && seen.unused) << b;
   }
 }
 

@@ -77,7 +77,9 @@ TEST(PlanFile, RoundTripKeepsWorkOnZvolsAndTheWaysThatWereWeighed) {
       AttachVolume{.vmid = {701}, .slot = at, .volume = volume, .replaces = VolumeId{"SSD-r10", "vm-701-disk-2"}},
       StopVm{.vmid = {701}, .ha = true, .again = true}};
   for (const Procedure& procedure : procedures)
-    made.operations.push_back({.id = static_cast<OperationId>(made.operations.size() + 1), .procedure = procedure});
+    made.operations.push_back({.id = static_cast<OperationId>(made.operations.size() + 1),
+                               .address = {.kind = AddressKind::kVm, .name = "ai-01", .part = "models"},
+                               .procedure = procedure});
   made.operations.back().in_any_case = true;
   made.choices = {{.address = {.kind = AddressKind::kVm, .name = "ai-01", .part = "models"},
                    .what = "give scsi2 volblocksize 128KiB",
