@@ -10,7 +10,7 @@
 #
 # How it copies: `zfs send` lists what is allocated, in order, with the data. So holes cost nothing, nothing is read twice, and
 # a snapshot needs no device. The records go to the target's device with O_DIRECT (a buffered write would hide "no space left"
-# until fsync). After each extent the pool is synced, the extent is read back and compared, and only then the target's property
+# until fsync). After each batch the pool is synced, the batch is read back and compared, and only then the target's property
 # "pvereconcile:copied" says so. A copy that was killed goes on behind that offset.
 use strict;
 use warnings;
@@ -341,10 +341,11 @@ sub read_from {
 package Pvereconcile::Writer;
 
 # Puts blocks, in ascending order, into the target: joins them to blocks of the target's size, leaves zeroes out, writes, and
-# has each extent verified by a child process while the next one is read. A child sees the extent's memory as it was when it was
+# has each batch verified by a child process while the next one is read. A batch is what fits into the buffer, wherever it goes, or
+# what came in some seconds: syncing a pool costs the same for little as for much. A child sees the buffer as it was when it was
 # started (fork), so that nothing needs a checksum or a second copy.
 
-use constant {EXTENT => 128 << 20, CHUNK => 4 << 20};
+use constant {BATCH => 128 << 20, BATCH_SECONDS => 10, CHUNK => 4 << 20};
 
 # node, name, fh (to write), again (to verify), size, block; "old": the target may hold data: blocks that are to be zero are
 # discarded, blocks written in part are completed from it; "gaps": what the stream does not mention is to be zero (not so in an
@@ -352,16 +353,18 @@ use constant {EXTENT => 128 << 20, CHUNK => 4 << 20};
 sub new {
   my ($class, %o) = @_;
   my $self = bless {%o}, $class;
-  $self->{extent} //= EXTENT;
+  $self->{batch}  //= BATCH;
   $self->{chunk}  //= CHUNK;
   if ($self->{chunk} < $o{block}) { $self->{chunk} = $o{block} }
-  die "an extent holds whole blocks\n" if $self->{extent} % $self->{chunk};
-  $self->{buffer}  = Pvereconcile::Buffer->new($self->{extent});
+  die "a batch holds whole blocks\n" if $self->{batch} % $self->{chunk};
+  $self->{buffer}  = Pvereconcile::Buffer->new($self->{batch});
   $self->{reread}  = Pvereconcile::Buffer->new($self->{chunk});
   $self->{zeroes}  = "\0" x $o{block};
-  $self->{number}  = undef;         # which extent is in the buffer
-  $self->{written} = [];            # [from, to) of it that was written or found equal
-  $self->{run}     = undef;         # what is in the buffer and not looked at yet: from, to, flushed
+  $self->{filled}  = 0;             # bytes of the buffer that ended runs take
+  $self->{since}   = time;          # when this batch began
+  $self->{written} = [];            # [from, to, where in the memory) of the batch that was written or is zero
+  $self->{run}     = undef;         # neighbouring blocks that are being collected: from, to, flushed
+                                    # with a run: memory position minus offset ("shift"), where the buffer ends ("full")
   $self->{settled} = $o{start};     # whole blocks below are as they should be
   return $self;
 }
@@ -377,36 +380,38 @@ sub put {
   if ($run && $bytes && $offset == $run->{to} && $end <= $self->{full}) {    # most often it just goes on
     substr ${$self->{buffer}{memory}}, $self->{shift} + $offset, $length, substr ${$bytes}, $position, $length;
     $run->{to} = $end;
-    $self->flush($self->round_down($end)) if $end - $run->{flushed} >= $self->{chunk};
+    $self->advance if $end == $self->{full} || $end - $run->{flushed} >= $self->{chunk};
     return;
   }
   if ($offset < $self->{start}) {
-    # Blocks and extents are powers of two: none lies on both sides.
+    # The mark lies between blocks, and all are powers of two: none lies on both sides.
     die "a block at $offset goes beyond $self->{start}, where the copy goes on\n" if $end > $self->{start};
     return;
   }
   while ($offset < $end) {
-    my $number = int($offset / $self->{extent});
-    my $until  = ($number + 1) * $self->{extent};
-    if ($until > $end) { $until = $end }
-    if (!defined $self->{number} || $number != $self->{number}) {
-      $self->finish_extent;
-      $self->{number} = $number;
-      $self->{shift}  = $self->{buffer}{at} - $number * $self->{extent};
-      $self->{full}   = ($number + 1) * $self->{extent};
-    }
     $self->open_run($offset);
-    my $part = $until - $offset;
+    my $until = $end < $self->{full} ? $end : $self->{full};
+    my $part  = $until - $offset;
     substr ${$self->{buffer}{memory}}, $self->{shift} + $offset, $part,
       $bytes ? substr(${$bytes}, $position, $part) : "\0" x $part;
     if ($bytes) { $position += $part }
-    $run = $self->{run};
-    $run->{to} = $offset = $until;
-    my $whole = $self->round_down($until);
-    if ($whole - $run->{flushed} >= $self->{chunk}) { $self->flush($whole) }
+    $self->{run}{to} = $offset = $until;
+    $self->advance;
   }
   return;
 }
+
+# Writes what is complete of the run, and ends the batch when it is time.
+sub advance {
+  my ($self) = @_;
+  my $run   = $self->{run};
+  my $whole = $self->round_down($run->{to});
+  if ($whole == $self->{full} || ($whole == $run->{to} && $self->is_due)) { return $self->finish_batch($whole) }
+  if ($whole - $run->{flushed} >= $self->{chunk}) { $self->flush($whole) }
+  return;
+}
+
+sub is_due { my ($self) = @_; return time - $self->{since} >= BATCH_SECONDS }
 
 # Whole blocks of [offset, end) are given back at once, the rest becomes zeroes in their blocks.
 sub free {
@@ -427,13 +432,16 @@ sub open_run {
   my ($self, $offset) = @_;
   my $run  = $self->{run};
   my $head = $self->round_down($offset);
-  if ($run && $head <= $self->round_up($run->{to})) {
+  if ($run && $head <= $self->round_up($run->{to}) && $head < $self->{full}) {
     $self->fill($run->{to}, $offset);
     return;
   }
   $self->close_run;
+  if ($self->{filled} == $self->{batch} || ($self->{filled} && $self->is_due)) { $self->finish_batch($head) }
   $self->settle($head);
-  $self->{run} = {from => $head, to => $head, flushed => $head};
+  $self->{run}   = {from => $head, to => $head, flushed => $head};
+  $self->{shift} = $self->{buffer}{at} + $self->{filled} - $head;
+  $self->{full}  = $head + $self->{batch} - $self->{filled};
   $self->fill($head, $offset);
   return;
 }
@@ -445,6 +453,7 @@ sub close_run {
   $self->fill($run->{to}, $end);
   $run->{to} = $end;
   $self->flush($end);
+  $self->{filled} += $end - $run->{from};
   $self->{run} = undef;
   return;
 }
@@ -489,12 +498,11 @@ sub flush {
     my $to   = $from + $block;
     while ($to < $end && $zero == is_zero($memory, $to + $shift, $block, \$self->{zeroes})) { $to += $block }
     if (!$zero) {
-      $self->write_blocks($from, $to);
-      push @{$self->{written}}, [$from, $to];
+      $self->{buffer}->write_to($self->{fh}, $from, $from + $shift - $self->{buffer}{at}, $to - $from);
     } elsif ($self->{old}) {
       $self->node->discard($self->{fh}, $from, $to);
-      push @{$self->{written}}, [$from, $to];
     }
+    if (!$zero || $self->{old}) { push @{$self->{written}}, [$from, $to, $from + $shift] }
     $from = $to;
   }
   $run->{flushed} = $self->{settled} = $end;
@@ -506,20 +514,13 @@ sub is_zero {
   return !ord(substr ${$memory}, $at, 1) && substr(${$memory}, $at, $length) eq ${$zeroes} ? 1 : 0;
 }
 
-sub write_blocks {
-  my ($self, $from, $to) = @_;
-  $self->{buffer}->write_to($self->{fh}, $from, $from + $self->{shift} - $self->{buffer}{at}, $to - $from);
-  return;
-}
-
-# Ends the extent in the buffer: a child makes sure that it is on the disks, then notes that in the target. `at`: up to where.
-sub finish_extent {
+# Ends the batch: a child makes sure that it is on the disks, then notes that in the target. `at`: below is all there is.
+sub finish_batch {
   my ($self, $at) = @_;
   $self->close_run;
   $self->await_verifier;
-  return if !defined $self->{number};
-  $at //= ($self->{number} + 1) * $self->{extent};
-  if ($at > $self->{size}) { $at = $self->{size} }
+  $self->{since} = time;
+  return if !$self->{filled};
   $self->settle($at);    # holes, too, must be as noted
   # The whole size is noted at the very end, when the stream has proved to be complete.
   if ($at > $self->{size} - $self->{block}) { $at = $self->{size} - $self->{block} }
@@ -530,7 +531,7 @@ sub finish_extent {
     POSIX::_exit($good ? 0 : 1);
   }
   $self->{verifier} = $pid;
-  $self->{number}   = undef;
+  $self->{filled}   = 0;
   $self->{written}  = [];
   return;
 }
@@ -551,15 +552,16 @@ sub verify {
   if ($self->{stream}) { close $self->{stream} }
   $self->node->sync_pool($self->{name});
   for my $range (@{$self->{written}}) {
-    my ($from, $to) = @{$range};
+    my ($from, $to, $position) = @{$range};
     while ($from < $to) {
       die "the copy was killed\n" if getppid != $parent;
       my $length = $to - $from < $self->{chunk} ? $to - $from : $self->{chunk};
       $self->{reread}->read_from($self->{again}, $from, $length);
       die "$self->{name} does not hold what was written at $from\n"
         if substr(${$self->{reread}{memory}}, $self->{reread}{at}, $length) ne
-        substr(${$self->{buffer}{memory}}, $self->{shift} + $from, $length);
-      $from += $length;
+        substr(${$self->{buffer}{memory}}, $position, $length);
+      $from     += $length;
+      $position += $length;
     }
   }
   $self->node->set_properties($self->{name}, 'pvereconcile:copied' => $at) if $at > $self->{start};
@@ -571,14 +573,14 @@ sub stop {
   my ($self, $position) = @_;
   my $at = $self->round_down($position);
   if ($at < $self->{start}) { $at = $self->{start} }
-  $self->finish_extent($at);
+  $self->finish_batch($at);
   $self->await_verifier;
   return $at;
 }
 
 sub finish {
   my ($self) = @_;
-  $self->finish_extent;
+  $self->finish_batch($self->{size});
   $self->settle($self->{size});
   $self->await_verifier;
   return;
@@ -718,7 +720,7 @@ sub copy {
   my $send   = $node->open_send($source->{name}, $since && $since->{name});
   my $writer = Pvereconcile::Writer->new(
     node => $node, name => $target->{name}, fh => $fh, again => $node->open_volume($target->{name}, 'again'),
-    stream => $send->{fh}, size => $target->{size}, start => $start, old => $old, gaps => $gaps, extent => $o{extent}, chunk => $o{chunk},
+    stream => $send->{fh}, size => $target->{size}, start => $start, old => $old, gaps => $gaps, batch => $o{batch}, chunk => $o{chunk},
     block => $target->{block},
   );
 
@@ -786,7 +788,7 @@ sub free_now {
   my $first = $writer->round_up($offset);
   if ($offset < $first) {
     $writer->free($offset, $first);
-    $writer->finish_extent($writer->{start});
+    $writer->finish_batch($writer->{start});
   }
   if ($first < $end) { $writer->free($first, $end) }
   return;

@@ -12,7 +12,7 @@ import unittest
 from guest import MIB, PROGRAM, Failed, Guest
 
 GUEST = Guest(os.environ.get("PVERECONCILE_LAB", "default"))
-EXTENT = 128 * MIB  # what the program verifies and notes at a time
+EXTENT = 128 * MIB  # the volumes that are interrupted have some data at every multiple of it
 EXTENTS = 4
 
 
@@ -28,7 +28,7 @@ class Base(unittest.TestCase):
                 GUEST.destroy(name)
 
     def scatter(self, name, extents=EXTENTS, megabytes=8):
-        """Data at the beginning of each of the program's extents, holes between."""
+        """Data at the beginning of each extent, holes between."""
         for number in range(extents):
             GUEST.fill(name, number * EXTENT // MIB, megabytes)
 
@@ -183,7 +183,7 @@ class Interrupted(Base):
         self.scatter("tank/t_source")
         GUEST.run("zpool", "sync", "tank")
         GUEST.create("tank/t_target", EXTENTS * EXTENT, "64k")
-        process = GUEST.start("copy", "--limit", str(3 * MIB), "tank/t_source", "tank/t_target")
+        process = GUEST.start("copy", "--limit", str(3 * MIB // 2), "tank/t_source", "tank/t_target")
         GUEST.wait_for(lambda: self.copied("tank/t_target") >= EXTENT)
         return process
 
@@ -240,7 +240,7 @@ class Interrupted(Base):
         self.scatter("tank/t_source")
         GUEST.run("zfs", "snapshot", "tank/t_source@before")
         GUEST.create("tank/t_target", EXTENTS * EXTENT, "64k")
-        process = GUEST.start("copy", "--limit", str(3 * MIB), "tank/t_source@before", "tank/t_target")
+        process = GUEST.start("copy", "--limit", str(3 * MIB // 2), "tank/t_source@before", "tank/t_target")
         GUEST.wait_for(lambda: self.copied("tank/t_target") >= EXTENT)
         GUEST.reset()
         process.kill()

@@ -146,7 +146,7 @@ sub run_copy {
   return $reason;
 }
 
-my %small = (extent => 256 << 10, chunk => 64 << 10);
+my %small = (batch => 256 << 10, chunk => 64 << 10);
 sub random { my ($bytes) = @_; return join '', map { pack 'L<', int rand 0xFFFF_FFFF } 1 .. $bytes / 4 }
 
 # A volume of `count` blocks with random contents, and the stream of it; with an older one, the stream of the difference.
@@ -268,7 +268,7 @@ my %cases = (
     like(run_copy($node, %small), qr/the stream ended in the middle/, 'a stream that ends early is a failure');
     my $at = $node->marks('tank/b')->{'pvereconcile:copied'};
     cmp_ok($at, '>', 0, 'what was verified is noted');
-    is($at % $small{extent}, 0, 'in whole extents');
+    is($at % 16384, 0, 'in whole blocks');
     isnt($said[-1], 'end', 'it is no end');
     # What lies below is not touched again: a mark put there stays.
     my $file = $node->{volumes}{'tank/b'}{file};
@@ -347,18 +347,22 @@ my %cases = (
   },
 
   lost_writes_are_found => sub {
-    my ($blocks, $stream) = image(8192, 64);
-    my $node = node_with(size => 64 * 8192, block => 8192, stream => save('whole', $stream));
-    no warnings 'redefine';
-    my $write = \&Pvereconcile::Buffer::write_to;
-    my $writes = 0;
-    local *Pvereconcile::Buffer::write_to = sub { return if $writes++ == 2; goto &{$write} };
-    open(my $kept, '>&', \*STDERR) or die;
-    open(STDERR, '>', "$folder/errors") or die;
-    my $reason = run_copy($node, %small);
-    open(STDERR, '>&', $kept) or die;
-    like($reason, qr/what was written to tank\/b could not be verified/, 'refused');
-    like(slurp("$folder/errors"), qr/tank\/b does not hold what was written at \d+/, 'with the place');
+    # Each of the nine writes in turn, and one copy that loses none.
+    my $stream = begin(11, 0) . join('', map { data(11, $_ * 8192, random(8192)) } 0 .. 63, 80) . end_of(11);
+    for my $lost (0 .. 9) {
+      my $node = node_with(size => 96 * 8192, block => 8192, stream => save('whole', $stream));
+      no warnings 'redefine';
+      my $write = \&Pvereconcile::Buffer::write_to;
+      my $writes = 0;
+      local *Pvereconcile::Buffer::write_to = sub { return if $writes++ == $lost; goto &{$write} };
+      open(my $kept, '>&', \*STDERR) or die;
+      open(STDERR, '>', "$folder/errors") or die;
+      my $reason = run_copy($node, %small);
+      open(STDERR, '>&', $kept) or die;
+      if ($lost == 9) { is("$reason $writes", ' 9', 'all nine written'); next }
+      like($reason, qr/what was written to tank\/b could not be verified/, "write $lost: refused");
+      like(slurp("$folder/errors"), qr/tank\/b does not hold what was written at \d+/, 'with the place');
+    }
   },
 
   damaged_streams => sub {
