@@ -443,6 +443,8 @@ class Builder {
         "storage",
         "A storage of the cluster, by its id.",
         {own("manage", Key::kManage, kBoolForm, "false: only facts for the rules; the storage is never written."),
+         own("plp", Key::kPlp, kBoolForm,
+             "Whether the log devices of the pool below have power-loss protection; nobody can see that."),
          words("media", Key::kMedia, "ssd|hdd", "What lies below."),
          words("backing", Key::kBacking, "zfs|ext4|xfs|btrfs",
                "File system below a dir storage; the API does not tell."),

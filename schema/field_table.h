@@ -63,6 +63,7 @@ enum class Key : std::uint8_t {
   kLayout,
   kClasses,
   kManage,
+  kPlp,
   kId,
   kDataset,
   kStorage,

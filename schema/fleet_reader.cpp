@@ -345,6 +345,9 @@ void FleetReader::read_storage(std::string_view id, const YamlNode& key, const Y
       case Key::kType:
         if (auto type = in().text(field, value)) storage.type = std::move(*type);
         break;
+      case Key::kPlp:
+        storage.plp = in().boolean(field, value);
+        break;
       case Key::kMedia:
         if (auto text = in().text(field, value))
           storage.media = {text->value == "ssd" ? Media::kSsd : Media::kHdd, text->span};

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <tuple>
 
@@ -133,24 +132,6 @@ std::string_view configured_text(const LiveVm& vm, std::string_view key) {
 
 std::string label_of(const LiveVm& vm) {
   return vm.name.empty() ? fmt::format("{}", vm.vmid.number) : fmt::format("{} ({})", vm.name, vm.vmid.number);
-}
-
-const LiveDataset* dataset_of(const LiveHost& host, std::string_view name) {
-  const auto at = std::ranges::find(host.datasets, name, &LiveDataset::name);
-  return at == host.datasets.end() ? nullptr : &*at;
-}
-
-std::string_view text_of(const LiveDataset& dataset, std::string_view property) {
-  const std::string* text = dataset.properties.find(property);
-  return text != nullptr ? std::string_view(*text) : std::string_view{};
-}
-
-std::optional<ByteSize> bytes_of(const LiveDataset& dataset, std::string_view property) {
-  const std::string_view text = text_of(dataset, property);
-  std::uint64_t bytes = 0;
-  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), bytes);
-  if (text.empty() || fault != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return ByteSize{bytes};
 }
 
 bool lists(std::string_view list, std::string_view word) {

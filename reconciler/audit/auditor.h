@@ -70,6 +70,7 @@ class Auditor {
   // storages.cpp
   void audit_storages();
   void audit_nodes();
+  [[nodiscard]] std::optional<bool> stated_plp(std::string_view pool) const;
   void audit_pool(const LiveNode& node, const LivePoolLayout* seen, const LiveZpool* zpool);
   void audit_host_memory(const LiveNode& node);
   void audit_datasets(const LiveHost& host);
@@ -125,10 +126,6 @@ class Auditor {
 [[nodiscard]] std::string_view configured_text(const LiveVm& vm, std::string_view key);
 /// "dc-01 (301)".
 [[nodiscard]] std::string label_of(const LiveVm& vm);
-[[nodiscard]] const LiveDataset* dataset_of(const LiveHost& host, std::string_view name);
-/// A property of a dataset as bytes; nothing where it has none.
-[[nodiscard]] std::optional<ByteSize> bytes_of(const LiveDataset& dataset, std::string_view property);
-[[nodiscard]] std::string_view text_of(const LiveDataset& dataset, std::string_view property);
 /// Whether a list as storage.cfg writes it ("images,rootdir", "pve1 pve2") holds the word.
 [[nodiscard]] bool lists(std::string_view list, std::string_view word);
 [[nodiscard]] std::string_view property_of(const LiveStorage& storage, std::string_view key);

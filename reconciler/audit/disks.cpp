@@ -343,10 +343,10 @@ void Auditor::drive_zvol(const GuestContext& guest, const DiskContext& disk) {
   // A disk of a linked clone is listed below its base: "base-9000-disk-0/vm-101-disk-0".
   const std::string& volume = disk.drive->volume->name;
   const std::string name = *pool + "/" + volume.substr(volume.rfind('/') + 1);
-  const LiveDataset* dataset = dataset_of(*node, name);
+  const LiveDataset* dataset = node->dataset(name);
   if (dataset == nullptr || !dataset->is_volume) return;
   ZvolFacts facts{.name = dataset->name, .purpose = disk.facts.purpose, .disposable = disk.facts.disposable};
-  facts.volblocksize = bytes_of(*dataset, "volblocksize");
+  facts.volblocksize = dataset->bytes("volblocksize");
   facts.wanted_volblocksize = choose(kVolblocksizeDefaults, disk.facts)->value;
   if (disk.declared != nullptr) {
     if (const Resolved* wanted = disk.declared->settings.find("volblocksize")) {
@@ -356,18 +356,18 @@ void Auditor::drive_zvol(const GuestContext& guest, const DiskContext& disk) {
     if (const Resolved* wanted = disk.declared->settings.find("provisioning"))
       facts.thick_wanted = to_text(wanted->value) == "thick";
   }
-  facts.refreservation = bytes_of(*dataset, "refreservation");
-  facts.sync = text_of(*dataset, "sync");
-  facts.logbias = text_of(*dataset, "logbias");
-  facts.compression = text_of(*dataset, "compression");
-  facts.primarycache = text_of(*dataset, "primarycache");
-  facts.volmode = text_of(*dataset, "volmode");
+  facts.refreservation = dataset->bytes("refreservation");
+  facts.sync = dataset->text("sync");
+  facts.logbias = dataset->text("logbias");
+  facts.compression = dataset->text("compression");
+  facts.primarycache = dataset->text("primarycache");
+  facts.volmode = dataset->text("volmode");
   for (AuditFinding& finding :
        judge(zvol_checks(), facts, fmt::format("vm/{}/{}", guest.vm->vmid.number, to_text(disk.slot)))) {
     finding.name = guest.vm->name;
     finding.node = guest.vm->node;
     if (finding.rule == "Z3") {
-      const auto used = bytes_of(*dataset, "referenced");
+      const auto used = dataset->bytes("referenced");
       if (used && *used < *facts.refreservation)
         finding.cost.lost_space = ByteSize{facts.refreservation->bytes - used->bytes};
     }

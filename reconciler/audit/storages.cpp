@@ -142,6 +142,16 @@ void Auditor::audit_nodes() {
   }
 }
 
+/// What the fleet says about the log devices of a pool, on any storage that lies on it.
+std::optional<bool> Auditor::stated_plp(std::string_view pool) const {
+  if (in_.fleet == nullptr || in_.fleet->document == nullptr) return std::nullopt;
+  for (const WrittenStorage& written : in_.fleet->document->storages) {
+    const LiveStorage* storage = live_.storage(written.id);
+    if (written.plp && storage != nullptr && pool_of(*storage) == pool) return written.plp;
+  }
+  return std::nullopt;
+}
+
 void Auditor::audit_pool(const LiveNode& node, const LivePoolLayout* seen, const LiveZpool* zpool) {
   ++report_.pools;
   const std::string name = seen != nullptr ? seen->name : zpool->name;
@@ -206,13 +216,20 @@ void Auditor::audit_pool(const LiveNode& node, const LivePoolLayout* seen, const
         }
       }
     }
+    if (facts.has_slog) facts.slog_plp = stated_plp(name);
+    if (facts.has_slog && !facts.slog_plp) {
+      report_.not_checked.push_back(
+          {{"Z12"},
+           fmt::format("node {}: whether the log devices of {} have power-loss protection", node.name, name),
+           "nobody but their data sheet tells; state plp: on a storage of the pool"});
+    }
     if (single) facts.layout = PoolLayout::kSingle;
     if (facts.ashift) facts.shape.ashift = *facts.ashift;
-    if (const LiveDataset* root = dataset_of(*host(node.name), name)) {
-      facts.atime = text_of(*root, "atime");
-      facts.xattr = text_of(*root, "xattr");
-      facts.dnodesize = text_of(*root, "dnodesize");
-      facts.recordsize = bytes_of(*root, "recordsize");
+    if (const LiveDataset* root = host(node.name)->dataset(name)) {
+      facts.atime = root->text("atime");
+      facts.xattr = root->text("xattr");
+      facts.dnodesize = root->text("dnodesize");
+      facts.recordsize = root->bytes("recordsize");
     }
   }
   for (AuditFinding& finding : judge(pool_checks(), facts, subject)) {
@@ -231,6 +248,15 @@ void Auditor::audit_pool(const LiveNode& node, const LivePoolLayout* seen, const
     }
     if (finding.rule == "Z11" && !finding.fix.commands.empty())
       finding.fix.advice = fmt::format("or zpool set autotrim=on {}", name);
+    // Fact: Debian's monthly job (zfsutils-linux) trims pools of NVMe drives alone, unless their property asks for it.
+    const LiveHost* seen_host = host(node.name);
+    const bool has_job =
+        seen_host != nullptr &&
+        std::ranges::any_of(seen_host->trim_timers, [](const std::string& unit) { return unit.starts_with('/'); });
+    if (finding.rule == "Z11" && has_job) {
+      finding.severity = Severity::kNotice;
+      finding.fix.advice += "; Debian's monthly job is there, but by itself it trims pools of NVMe drives only";
+    }
     add(std::move(finding));
   }
   for (AuditFinding& finding : judge(pool_state_checks(), state, subject)) {
@@ -307,10 +333,10 @@ void Auditor::audit_datasets(const LiveHost& seen) {
     } else {
       continue;
     }
-    const LiveDataset* dataset = dataset_of(seen, facts.name);
+    const LiveDataset* dataset = seen.dataset(facts.name);
     if (dataset == nullptr) continue;
-    facts.recordsize = bytes_of(*dataset, "recordsize");
-    facts.compression = text_of(*dataset, "compression");
+    facts.recordsize = dataset->bytes("recordsize");
+    facts.compression = dataset->text("compression");
     for (AuditFinding& finding :
          judge(dataset_checks(), facts, fmt::format("node/{}/dataset/{}", seen.node, facts.name))) {
       finding.node = seen.node;

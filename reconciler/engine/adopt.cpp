@@ -443,6 +443,8 @@ class Adopter {
     out_.remarks[fmt::format("vm/{}", name)] = inferred.why;
     for (const LiveDrive& drive : vm.drives)
       if (is_managed_disk(drive)) used_.insert(drive.configured()->volume->storage);
+    for (const WrittenDisk& disk : best->vm.disks)
+      if (const auto* storage = disk.settings.find("storage")) used_.emplace(text_of(storage->value));
     collect_choices(vm, best->vm);
     out_.document.vms.push_back(std::move(best->vm));
   }

@@ -86,6 +86,11 @@ struct RightsOf {
     std::from_chars(p.id.data(), p.id.data() + p.id.size(), number);
     need(vm_path({number}), "VM.Replicate");
   }
+  void operator()(const DeleteStorage&) const { need("/storage", "Datastore.Allocate"); }
+  void operator()(const BackUpVm& p) const {
+    need(vm_path(p.vmid), "VM.Backup");
+    need(storage_path(p.storage), "Datastore.AllocateSpace");
+  }
   /// Procedures that need host access ask PVE for nothing that is not listed above.
   template <class Other>
   void operator()(const Other&) const {}
@@ -224,7 +229,7 @@ std::vector<SuggestedRole> suggested_roles(const LiveState& live, bool manages_s
        .privileges = {"VM.Audit", "VM.Allocate", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit",
                       "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network",
                       "VM.Config.Options", "VM.Migrate", "VM.PowerMgmt", "VM.Snapshot", "VM.GuestAgent.Audit",
-                      "VM.Replicate"},
+                      "VM.Replicate", "VM.Backup"},
        .paths = {"/vms"}}};
   SuggestedRole store{.name = "ReconcileStore", .privileges = {"Datastore.Audit", "Datastore.AllocateSpace"}};
   for (const std::string& id : image_storages(live)) store.paths.push_back(storage_path(id));

@@ -89,7 +89,7 @@ struct WrittenVm {
   std::vector<WrittenDisk> disks = {};  // sorted by name
   Allowance allow = {};
   std::optional<Spanned<std::string>> require_backup = {};  // "24h", "take"
-  std::vector<Spanned<std::string>> leave = {};          // keys nobody manages here; efidisk and tpm: not made
+  std::vector<Spanned<std::string>> leave = {};             // keys nobody manages here; efidisk and tpm: not made
   std::optional<Spanned<std::string>> maintenance = {};  // "Sat 02:00-05:00": restart and offline copy allowed within
 };
 
@@ -111,6 +111,7 @@ struct WrittenStorage {
       {};  // dir: kZfsFile, kFile, kBtrfs as stated by `backing: zfs|ext4|xfs|btrfs`
   std::optional<Spanned<std::string>> layout =
       {};  // "mirror", "raidz1", … with disks; only where it cannot be observed
+  std::optional<bool> plp = {};  // log devices of the pool below have power-loss protection
   std::vector<WrittenClass> classes = {};
   bool reference_only = false;  // `manage: false`: facts for the policy, never written
 };

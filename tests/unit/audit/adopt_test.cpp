@@ -46,7 +46,7 @@ Written adopt_text(Lab& lab, const AdoptOptions& options) {
 }
 
 PlanResult plan_of(Lab& lab, const Written& written) {
-  auto planned = plan(lab.client(), lab.clock(), written.document, {});
+  auto planned = plan(lab.client(), lab.clock(), written.document, lab.options());
   if (!planned) throw std::runtime_error(planned.error().text());
   for (const Diagnostic& diagnostic : planned->diagnostics)
     EXPECT_NE(diagnostic.severity, Severity::kError) << diagnostic.detail << '\n' << written.text;
@@ -157,7 +157,7 @@ std::string random_cluster(std::uint32_t seed) {
     const auto maybe = [&](std::uint32_t percent, const std::string& part) {
       if (chance(percent)) config += ", " + part;
     };
-    config += ", ostype: " + (windows ? pick({"win11", "win10", "w2k19"}) : pick({"l26", "other"}));
+    config += ", ostype: " + (windows ? pick({"win11", "win10", "w2k8"}) : pick({"l26", "other"}));
     maybe(80, "scsihw: " + pick({"virtio-scsi-single", "virtio-scsi-single", "virtio-scsi-pci", "lsi", "pvscsi"}));
     maybe(70, "cpu: " + pick({"host", "x86-64-v2-AES", "kvm64", "\"x86-64-v3,flags=+aes\""}));
     maybe(50, fmt::format("balloon: {}", chance(50) ? 0 : 256));

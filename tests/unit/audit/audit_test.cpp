@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <functional>
 
 #include "schema/fleet_schema.h"
 #include "tests/unit/audit/lab.h"
@@ -62,6 +65,43 @@ TEST(AuditOfTheHomelab, SaysWhatItCouldNotCheckAndWhy) {
   ASSERT_NE(host, report.not_checked.end());
   EXPECT_THAT(host->reason, HasSubstr("SSH"));
   for (const char* rule : {"Z7", "Z8", "Z11", "Z12", "Z13", "Z14", "Z16"}) EXPECT_THAT(host->rules, Contains(rule));
+}
+
+// S0's "health and hygiene findings", in its order.
+TEST(AuditOfTheHomelab, WithHostAccessFindsTheHygieneFindings) {
+  Lab lab = Lab::from_file(kExamples + "cluster.yaml");
+  lab.with_host_access();
+  Checked<FleetDocument> loaded = load_fleet_file(kExamples + "fleet.yaml");
+  ASSERT_TRUE(loaded.ok());
+  const AuditReport report = lab.audit(std::make_shared<const FleetDocument>(std::move(*loaded.value)));
+  const std::vector<std::string> ids = ids_of(report);
+  EXPECT_THAT(ids, Contains("Z10@node/pve1/pool/local-zfs-hdd-3tb-mirror")) << "94 % full";
+  for (const char* pool : {"pve1/pool/rpool", "pve1/pool/local-zfs-ssd-8tb-r10", "pve2/pool/rpool", "pve3/pool/rpool"})
+    EXPECT_THAT(ids, Contains(std::string("Z11@node/") + pool)) << "no TRIM";
+  EXPECT_THAT(ids, Contains("Z3@storage/SSD-r10")) << "no sparse";
+  EXPECT_THAT(ids, Contains("Z12@node/pve1/pool/local-zfs-ssd-8tb-r10")) << "SLOG without power-loss protection";
+  EXPECT_THAT(ids, Contains("Z7.4@node/pve1/pool/local-zfs-ssd-8tb-r10")) << "recordsize is inert";
+  EXPECT_EQ(find(report, "Z7.4@node/pve1/pool/local-zfs-ssd-8tb-r10")->severity, Severity::kNotice);
+  EXPECT_THAT(ids, Not(Contains(HasSubstr("Z11@node/pve1/pool/local-zfs-hdd")))) << "drives that spin are not trimmed";
+  EXPECT_THAT(ids, Contains("Z3@vm/701/scsi0")) << "thick zvols";
+  EXPECT_THAT(ids, Contains("Z2@vm/701/scsi2")) << "purpose: models wants another block size";
+  EXPECT_THAT(ids, Contains("T3@vm/1903/scsi0"));
+  for (const NotChecked& entry : report.not_checked) EXPECT_THAT(entry.what, Not(HasSubstr("properties of zvols")));
+}
+
+TEST(AuditOfTheHomelab, EveryCommandForZfsMendsItsFinding) {
+  Lab first = Lab::from_file(kExamples + "cluster.yaml");
+  first.with_host_access();
+  std::size_t mended = 0;
+  for (const AuditFinding& finding : first.audit().findings) {
+    if (finding.fix.commands.size() != 1 || !finding.fix.commands[0].starts_with("zfs ")) continue;
+    Lab lab = Lab::from_file(kExamples + "cluster.yaml");
+    lab.with_host_access();
+    EXPECT_EQ(lab.type(finding.fix.commands[0], finding.node), "") << finding.fix.commands[0];
+    EXPECT_EQ(find(lab.audit(), finding.id), nullptr) << finding.id;
+    ++mended;
+  }
+  EXPECT_GT(mended, 2U);
 }
 
 TEST(AuditOfTheHomelab, AFleetTellsMore) {
@@ -188,6 +228,46 @@ vms:
   EXPECT_THAT(ids, Not(Contains("D1@vm/100/scsi1")));
   EXPECT_THAT(ids, Not(Contains("G1@vm/100")));
   EXPECT_THAT(ids, Contains("A3@vm/100/scsi1")) << "another value is stated than the one that is there";
+}
+
+TEST(Audit, SuppressionsHaveAReasonAndAnEnd) {
+  Lab lab(kSins);
+  const auto document = fleet_of(R"(version: 1
+audit:
+  suppress:
+    - {rule: P2, subject: "volume/*", reason: "looked at, kept for a while", until: 2999-12-31}
+    - {rule: W1, subject: vm/win-lsi, reason: "goes next month"}
+    - {rule: Z13, subject: "node/n?", reason: "was so in spring", until: 2020-01-01}
+    - {rule: A5, subject: "*", reason: "nothing of it here"}
+)");
+  const AuditReport report = lab.audit(document);
+  const std::vector<std::string> ids = ids_of(report);
+  EXPECT_THAT(ids, Not(Contains(HasSubstr("P2.2@volume"))));
+  EXPECT_THAT(ids, Contains("P2@vm/100/unused0")) << "another subject";
+  EXPECT_THAT(ids, Not(Contains("W1@vm/101"))) << "guests are known by name, too";
+  EXPECT_THAT(ids, Contains("Z13@node/n1")) << "its last day is over";
+  EXPECT_EQ(report.suppressed.size(), 3U);
+  EXPECT_THAT(report.remarks, ElementsAre(HasSubstr("ended on 2020-01-01"), HasSubstr("fits no finding")));
+}
+
+TEST(Audit, ASuppressionWithoutReasonOrWithAnImpossibleDayIsRefused) {
+  for (const char* entry : {"{rule: A5, subject: \"*\"}", "{rule: A5, subject: \"*\", reason: \" \"}",
+                            "{rule: A5, subject: \"*\", reason: x, until: 2027-02-30}", "{subject: x, reason: y}"}) {
+    SourceSet sources;
+    sources.add("fleet.yaml", fmt::format("version: 1\naudit: {{suppress: [{}]}}\n", entry));
+    EXPECT_FALSE(load_fleet(std::move(sources)).ok()) << entry;
+  }
+}
+
+TEST(Audit, WhoMayNotListVolumesIsToldThatOrphansAreNotSeen) {
+  Lab lab(kSins);
+  LiveState live = lab.look().live;
+  live.volumes.clear();
+  const Facts facts = gather_facts({}, &live);
+  const AuditReport report = audit({.live = &live, .facts = &facts});
+  EXPECT_TRUE(std::ranges::any_of(report.not_checked, [](const NotChecked& n) {
+    return n.what.starts_with("orphaned volumes on") && n.reason.find("VM.Config.Disk") != std::string::npos;
+  }));
 }
 
 /// Executes what is printed and looks again.

@@ -25,10 +25,12 @@ Lab::Lab(std::unique_ptr<pvesim::Simulator> sim) : sim_(std::move(sim)) {
   auto transport = std::make_unique<testing::SimulatedTransport>(
       *sim_, std::map<std::string, std::string>{{"https://node:8006", sim_->node_names().front()}});
   client_ = std::make_unique<PveClient>(std::move(options), std::move(transport), *clock_, std::stop_token());
+  runner_ = std::make_unique<testing::SimulatedRunner>(*sim_);
+  zfs_ = std::make_unique<HostZfs>(*runner_, *clock_, HostZfsOptions{});
 }
 
 AuditResult Lab::look(std::shared_ptr<const FleetDocument> fleet) {
-  auto result = audit_cluster(*client_, *clock_, std::move(fleet), {});
+  auto result = audit_cluster(*client_, *clock_, std::move(fleet), options_);
   if (!result) throw std::runtime_error(result.error().text());
   return std::move(result).value();
 }
@@ -49,7 +51,7 @@ std::string Lab::call(const std::string& method, const std::string& path,
   return {};
 }
 
-std::optional<std::string> Lab::type(const std::string& command) {
+std::optional<std::string> Lab::type(const std::string& command, const std::string& node) {
   const std::vector<std::string> words = shell_words(command);
   const auto options = [&words](std::size_t from) {
     std::vector<std::pair<std::string, std::string>> params;
@@ -60,6 +62,11 @@ std::optional<std::string> Lab::type(const std::string& command) {
     return fmt::format("/nodes/{}/qemu/{}", sim_->vm_node(std::stoi(vmid)), vmid);
   };
   const std::string name = words.at(0) + " " + words.at(1);
+  if (name == "zfs set") {
+    const auto ran = runner_->run({.node = node, .argv = words, .acts = true});
+    if (!ran) return ran.error().text();
+    return ran->exit_code == 0 ? std::string() : ran->err;
+  }
   if (name == "qm set") return call("POST", guest(words.at(2)) + "/config", options(3));
   if (name == "qm reboot") return call("POST", guest(words.at(2)) + "/status/reboot");
   if (name == "qm disk" && words.at(2) == "move")
@@ -69,10 +76,10 @@ std::optional<std::string> Lab::type(const std::string& command) {
   if (name == "pvesm free") {
     const std::string& volume = words.at(2);
     const std::string storage = volume.substr(0, volume.find(':'));
-    std::string node = sim_->node_names().front();
+    std::string home = sim_->node_names().front();
     for (const pvesim::VolumeInfo& info : sim_->volumes(storage))
-      if (info.volid == volume && !info.node.empty()) node = info.node;
-    return call("DELETE", fmt::format("/nodes/{}/storage/{}/content/{}", node, storage, volume));
+      if (info.volid == volume && !info.node.empty()) home = info.node;
+    return call("DELETE", fmt::format("/nodes/{}/storage/{}/content/{}", home, storage, volume));
   }
   if (name == "pvesh set") return call("PUT", words.at(2), options(3));
   return std::nullopt;

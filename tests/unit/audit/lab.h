@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "providers/host/host_zfs.h"
 #include "providers/pve/pve_client.h"
 #include "reconciler/engine/engine.h"
 #include "simulator/simulator.h"
+#include "tests/support/simulated_runner.h"
 #include "tests/support/simulated_transport.h"
 
 namespace pvr::audit_test {
@@ -21,14 +23,17 @@ class Lab {
   [[nodiscard]] pvesim::Simulator& sim() { return *sim_; }
   [[nodiscard]] PveClient& client() { return *client_; }
   [[nodiscard]] testing::SimulatedClock& clock() { return *clock_; }
+  /// Nodes are asked, too, from now on.
+  void with_host_access() { options_.zfs = &*zfs_; }
+  [[nodiscard]] const EngineOptions& options() const { return options_; }
   [[nodiscard]] AuditResult look(std::shared_ptr<const FleetDocument> fleet = nullptr);
   [[nodiscard]] AuditReport audit(std::shared_ptr<const FleetDocument> fleet = nullptr) {
     return look(std::move(fleet)).report;
   }
 
-  /// Runs one command of qm, pvesm or pvesh as the API calls it stands for, to the end of its task. Nothing for a
-  /// command that is about the node itself and has no call; else "" or what PVE answered.
-  [[nodiscard]] std::optional<std::string> type(const std::string& command);
+  /// Runs one command as an administrator would: qm, pvesm and pvesh as the API calls they stand for, to the end of
+  /// their task; zfs on `node` itself. Nothing for a command the simulated nodes do not know; else "" or the refusal.
+  [[nodiscard]] std::optional<std::string> type(const std::string& command, const std::string& node = {});
 
  private:
   explicit Lab(std::unique_ptr<pvesim::Simulator> sim);
@@ -37,6 +42,9 @@ class Lab {
   std::unique_ptr<pvesim::Simulator> sim_;
   std::unique_ptr<testing::SimulatedClock> clock_;
   std::unique_ptr<PveClient> client_;
+  std::unique_ptr<testing::SimulatedRunner> runner_;
+  std::unique_ptr<HostZfs> zfs_;
+  EngineOptions options_ = {};
 };
 
 /// The words of a command as a POSIX shell sees them: blanks part, single quotes hold together.

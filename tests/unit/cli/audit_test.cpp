@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "cli/commands.h"
+#include "cli/html_view.h"
+#include "cli/sarif_view.h"
 #include "tests/unit/cli/golden.h"
 
 namespace pvr::cli {
@@ -87,6 +90,57 @@ TEST(AuditViews, TextsOfTheClusterCannotMoveTheCursor) {
   report.findings[0].what = "a\x1b[2Jb";
   for (const std::string& text : {audit_text(report, {}), audit_markdown(report)})
     EXPECT_THAT(text, Not(HasSubstr("\x1b[2J")));
+}
+
+TEST(AuditViews, SarifHasWhatTheStandardAsksFor) {
+  const auto sarif = nlohmann::json::parse(audit_sarif(sample(), ""));
+  EXPECT_EQ(sarif["version"], "2.1.0");
+  ASSERT_EQ(sarif["runs"].size(), 1U);
+  const auto& run = sarif["runs"][0];
+  const auto& rules = run["tool"]["driver"]["rules"];
+  EXPECT_EQ(run["tool"]["driver"]["name"], "pvereconcile");
+  EXPECT_EQ(run["invocations"][0]["executionSuccessful"], true);
+  ASSERT_EQ(run["results"].size(), 4U) << "suppressed ones are results, too";
+  std::set<std::string> fingerprints;
+  for (const auto& result : run["results"]) {
+    EXPECT_EQ(rules[result["ruleIndex"].get<std::size_t>()]["id"], result["ruleId"]);
+    EXPECT_FALSE(result["message"]["text"].get<std::string>().empty());
+    EXPECT_THAT((std::set<std::string>{"error", "warning", "note"}),
+                ::testing::Contains(result["level"].get<std::string>()));
+    const auto& place = result["locations"][0]["physicalLocation"];
+    EXPECT_EQ(place["artifactLocation"]["uri"].get<std::string>().rfind("cluster/", 0), 0U);
+    EXPECT_GE(place["region"]["startLine"].get<int>(), 1);
+  }
+  EXPECT_EQ(run["results"][3]["suppressions"][0]["kind"], "external");
+  const auto with_fleet = nlohmann::json::parse(audit_sarif(sample(), "fleets/my fleet.yaml"));
+  EXPECT_EQ(with_fleet["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],
+            "fleets/my%20fleet.yaml");
+}
+
+TEST(AuditViews, HtmlNeedsNothingFromElsewhereAndTextIsNoMarkup) {
+  AuditReport report = sample();
+  report.findings[0].what = "<script>alert(1)</script> & \"more\"";
+  report.findings[0].name = "<img src=x>";
+  const std::string page = audit_html(report, "2027-01-15T08:00:00Z");
+  for (const char* never : {"<script", "<img", "http://", "https://", "src=", "@import", "url("})
+    EXPECT_THAT(page, Not(HasSubstr(never)));
+  EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;more&quot;"));
+  EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
+  EXPECT_THAT(page, HasSubstr("qm set 301 --scsi0"));
+}
+
+TEST(AuditCommand, FixShowsThePlanOfTheSelectedFindings) {
+  const Ran ran = audit_homelab({"--fix", "C2@vm/301/scsi0,A5@vm/201/scsi0"});
+  EXPECT_EQ(ran.code, ExitCode::kDone) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("vm/app-01"));
+  EXPECT_THAT(ran.out, HasSubstr("vm/dc-01"));
+  EXPECT_THAT(ran.out, HasSubstr("writeback → none"));
+  EXPECT_THAT(ran.out, Not(HasSubstr("vm/pki-01")));
+  EXPECT_THAT(ran.out, Not(HasSubstr("balloon")));
+  EXPECT_EQ(audit_homelab({"--fix", "C2@vm/999/scsi0"}).code, ExitCode::kError);
+  const Ran by_hand = audit_homelab({"--fix", "Z10@node/pve1/pool/local-zfs-hdd-3tb-mirror"});
+  EXPECT_EQ(by_hand.code, ExitCode::kError);
+  EXPECT_THAT(by_hand.err, HasSubstr("a fleet cannot say this"));
 }
 
 TEST(AuditCommand, NeedsNoFleet) {
