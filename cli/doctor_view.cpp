@@ -39,11 +39,12 @@ std::string painted(Health health, const Style& style) {
   return style.red(word);
 }
 
-/// The roles somebody who lacks these rights should get: those for reading alone, or all.
+/// What applying needs depends on what can be read (HA, mappings, storages in use), so reading comes first.
+bool reading_first(const DoctorReport& report) { return std::ranges::any_of(report.missing, &NeededRight::to_read); }
+
 std::vector<SuggestedRole> roles_for(const DoctorReport& report) {
-  const bool only_reading = std::ranges::all_of(report.missing, &NeededRight::to_read);
   std::vector<SuggestedRole> roles = report.roles;
-  if (only_reading) std::erase_if(roles, [](const SuggestedRole& role) { return !role.to_read; });
+  std::erase_if(roles, [first = reading_first(report)](const SuggestedRole& role) { return role.to_read != first; });
   return roles;
 }
 
@@ -63,6 +64,8 @@ std::string doctor_text(const DoctorReport& report, const std::string& identity,
                          printable(right.purpose));
     out += '\n' + style.bold("Least roles that suffice, for a shell on a node") + '\n';
     for (const std::string& command : grant_commands(roles_for(report), identity)) out += "  " + command + '\n';
+    if (reading_first(report))
+      out += "  then run doctor again: what applying needs shows when the cluster can be read\n";
   }
   out += '\n';
   for (const std::string& line : report.works)

@@ -342,8 +342,8 @@ class Adopter {
   bool keep_disk(Trial& trial, const LiveVm& live, const DiskDiff& found) const {
     const auto disk = std::ranges::find(trial.vm.disks, found.name, &WrittenDisk::name);
     if (disk == trial.vm.disks.end()) {
-      // One that a rule adds and the guest does not have.
-      if (found.match != DiskMatch::kMissing && found.match != DiskMatch::kInPlace) return false;
+      // One that a rule adds and the guest does not have, whatever volume of the guest could be taken for it.
+      if (found.match == DiskMatch::kInPlace) return false;
       const bool small = found.name == "efidisk" || found.name == "tpm";
       if (!small) {
         trial.problem = fmt::format("disk {} is nowhere", found.name);

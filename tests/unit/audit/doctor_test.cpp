@@ -19,7 +19,7 @@ constexpr const char* kCluster = R"(
 cluster: {name: lab, seed: 5}
 users:
   - {name: root@pam, password: secret}
-  - {name: op@pve, password: operator, tokens: [{id: t, secret: s-op, privsep: true}]}
+  - {name: op@pve, password: operator, tokens: [{id: ci, secret: s-op, privsep: true}]}
 nodes:
   n1: {version: 9.2.4, pools: {tank: {size: 1TiB}}}
   n2: {version: 9.1.1, pools: {tank: {size: 1TiB}}}
@@ -81,11 +81,16 @@ TEST(Doctor, TellsMixedVersionsAndOfflineNodes) {
 
 TEST(Doctor, ThePrintedCommandsGrantExactlyWhatIsMissing) {
   Lab lab(kCluster);
-  const auto token = client_of(lab, "op@pve!t", "s-op");
+  const auto token = client_of(lab, "op@pve!ci", "s-op");
   const DoctorReport before = examine_as(lab, *token);
   EXPECT_FALSE(before.missing.empty());
   EXPECT_EQ(before.worst(), Health::kBad);
-  for (const std::string& command : grant_commands(before.roles, "op@pve!t")) type_pveum(lab, command);
+  // Reading first: what applying needs (HA, mappings) shows only then.
+  for (const bool reading : {true, false}) {
+    std::vector<SuggestedRole> roles = examine_as(lab, *token).roles;
+    std::erase_if(roles, [reading](const SuggestedRole& role) { return role.to_read != reading; });
+    for (const std::string& command : grant_commands(roles, "op@pve!ci")) type_pveum(lab, command);
+  }
   const DoctorReport after = examine_as(lab, *token);
   for (const NeededRight& right : after.missing)
     ADD_FAILURE() << right.privileges.front() << " on " << right.path << ": " << right.purpose;
@@ -94,11 +99,11 @@ TEST(Doctor, ThePrintedCommandsGrantExactlyWhatIsMissing) {
 
 TEST(Doctor, RolesForReadingAloneChangeNothing) {
   Lab lab(kCluster);
-  const auto token = client_of(lab, "op@pve!t", "s-op");
+  const auto token = client_of(lab, "op@pve!ci", "s-op");
   std::vector<SuggestedRole> roles = examine_as(lab, *token).roles;
   std::erase_if(roles, [](const SuggestedRole& role) { return !role.to_read; });
   ASSERT_EQ(roles.size(), 1U);
-  for (const std::string& command : grant_commands(roles, "op@pve!t")) type_pveum(lab, command);
+  for (const std::string& command : grant_commands(roles, "op@pve!ci")) type_pveum(lab, command);
   const DoctorReport report = examine_as(lab, *token);
   EXPECT_TRUE(std::ranges::none_of(report.missing, &NeededRight::to_read));
   EXPECT_FALSE(report.missing.empty()) << "reading roles must not be enough to apply";
