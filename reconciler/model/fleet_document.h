@@ -110,7 +110,7 @@ struct WrittenStorage {
   std::optional<Spanned<StorageKind>> backing =
       {};  // dir: kZfsFile, kFile, kBtrfs as stated by `backing: zfs|ext4|xfs|btrfs`
   std::optional<Spanned<std::string>> layout =
-      {};  // "mirror", "raidz1", … with disks; only where it cannot be observed
+      {};                        // "mirror", "raidz1", … with disks; only where it cannot be observed
   std::optional<bool> plp = {};  // log devices of the pool below have power-loss protection
   std::vector<WrittenClass> classes = {};
   bool reference_only = false;  // `manage: false`: facts for the policy, never written

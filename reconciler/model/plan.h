@@ -357,8 +357,8 @@ struct PlanTotals {
 struct NodeAccess {
   std::string user = {};
   bool sudo = false;
-  std::uint32_t port = 0;            // 0: as the user's ssh configuration says
-  FlatMap<std::string> hosts = {};   // node → host name or address
+  std::uint32_t port = 0;           // 0: as the user's ssh configuration says
+  FlatMap<std::string> hosts = {};  // node → host name or address
   std::optional<bool> local = {};
 };
 
