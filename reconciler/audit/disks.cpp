@@ -251,7 +251,8 @@ void Auditor::drive_options(const GuestContext& guest, DiskContext& disk) {
          "aio", aio->value ? std::optional<OptionValue>(std::string(to_text(*aio->value))) : std::nullopt);
   } else if (const DiskWarning* warning = warned("aio", wanted); warning != nullptr && !is_stated(disk, "aio")) {
     tell(from(*warning, Severity::kWarning,
-              fmt::format("{} with cache={}", shown(drive, "aio", ""), to_text(wanted.cache))),
+              fmt::format("{} with cache={}{}", shown(drive, "aio", ""), to_text(wanted.cache),
+                          wanted.cache == now.cache ? "" : ", which it is to have")),
          "aio", aio->value ? std::optional<OptionValue>(std::string(to_text(*aio->value))) : std::nullopt);
   }
 
