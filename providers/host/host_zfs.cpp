@@ -411,7 +411,7 @@ Result<ContentChecksums> HostZfs::run_copy_program(const std::string& node, std:
     if (key == "end" && value.empty()) {
       ended_well = true;
     } else if ((key == "total" || key == "done") && bytes) {
-      (key == "total" ? now.total : now.done) = {*bytes};
+      (key == "total" ? now.total : now.done) = ByteSize{*bytes};
       if (progress) progress(now);
     } else if ((key == "source" || key == "target") && is_checksum(value)) {
       (key == "source" ? sums.source : sums.target) = value;
