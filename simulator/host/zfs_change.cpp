@@ -18,7 +18,7 @@ constexpr int kSetFailed = 255;  // Fact: most failing `zfs set` end with it
 
 HostAnswer usage(const std::string& text) { return {2, {}, text + "\nusage:\n\tzfs ...\n"}; }
 
-std::string quoted(std::string_view name) { return "'" + std::string(name) + "'"; }
+std::string in_quotes(std::string_view name) { return "'" + std::string(name) + "'"; }
 
 /// Why a name cannot be one of a dataset; empty: it can.
 std::string name_problem(std::string_view name) {
@@ -106,11 +106,11 @@ HostAnswer create(HostCall& call) {
   }
   if (names.size() != 1) return usage(names.empty() ? "missing dataset argument" : "too many arguments");
   const std::string& name = names.front();
-  const std::string cannot = "cannot create " + quoted(name) + ": ";
+  const std::string cannot = "cannot create " + in_quotes(name) + ": ";
   if (const std::string problem = name_problem(name); !problem.empty()) return refuse(1, cannot + problem);
   const std::string parent = parent_of(name);
   ZPool* pool = pool_of_dataset(call.world, call.node.name, name);
-  if (pool == nullptr) return refuse(1, "cannot open " + quoted(name.substr(0, name.find('/'))) + ": no such pool");
+  if (pool == nullptr) return refuse(1, "cannot open " + in_quotes(name.substr(0, name.find('/'))) + ": no such pool");
   if (find_dataset(call.world, call.node, name)) return refuse(1, cannot + "dataset already exists");
   const auto above = find_dataset(call.world, call.node, parent);
   if (above && above->is_volume()) return refuse(1, cannot + "parent is not a filesystem");
@@ -188,10 +188,10 @@ HostAnswer set(HostCall& call) {
   for (; at < call.argv.size(); ++at) {
     const std::string& name = call.argv[at];
     const auto dataset = find_dataset(call.world, call.node, name);
-    if (!dataset) return refuse(1, "cannot open " + quoted(name) + ": dataset does not exist");
+    if (!dataset) return refuse(1, "cannot open " + in_quotes(name) + ": dataset does not exist");
     for (const auto& [property, value] : values)
       if (const std::string refusal = assign(call, *dataset, property, value); !refusal.empty())
-        return refuse(kSetFailed, "cannot set property for " + quoted(name) + ": " + refusal);
+        return refuse(kSetFailed, "cannot set property for " + in_quotes(name) + ": " + refusal);
   }
   return {};
 }
@@ -200,7 +200,7 @@ HostAnswer inherit(HostCall& call) {
   if (call.argv.size() != 4) return usage("missing dataset argument");
   const std::string& name = call.argv[3];
   const auto dataset = find_dataset(call.world, call.node, name);
-  if (!dataset) return refuse(1, "cannot open " + quoted(name) + ": dataset does not exist");
+  if (!dataset) return refuse(1, "cannot open " + in_quotes(name) + ": dataset does not exist");
   const std::string& property = call.argv[2];
   const std::string refusal = property_refusal(*dataset, property, "none");
   if (starts_with(refusal, "invalid property")) return usage("invalid property '" + property + "'");
@@ -272,17 +272,17 @@ HostAnswer rename(HostCall& call) {
   const std::string& from = names[0];
   const std::string& to = names[1];
   const auto dataset = find_dataset(call.world, call.node, from);
-  if (!dataset) return refuse(1, "cannot open " + quoted(from) + ": dataset does not exist");
+  if (!dataset) return refuse(1, "cannot open " + in_quotes(from) + ": dataset does not exist");
   if (const std::string problem = name_problem(to); !problem.empty())
-    return refuse(1, "cannot rename to " + quoted(to) + ": " + problem);
+    return refuse(1, "cannot rename to " + in_quotes(to) + ": " + problem);
   if (to.substr(0, to.find('/')) != from.substr(0, from.find('/')))
-    return refuse(1, "cannot rename to " + quoted(to) + ": datasets must be within same pool");
+    return refuse(1, "cannot rename to " + in_quotes(to) + ": datasets must be within same pool");
   if (find_dataset(call.world, call.node, to))
-    return refuse(1, "cannot rename " + quoted(from) + ": dataset already exists");
+    return refuse(1, "cannot rename " + in_quotes(from) + ": dataset already exists");
   const std::string parent = parent_of(to);
   const auto above = find_dataset(call.world, call.node, parent);
-  if (above && above->is_volume()) return refuse(1, "cannot create " + quoted(to) + ": parent is not a filesystem");
-  if (!above && !parents) return refuse(1, "cannot create " + quoted(to) + ": parent does not exist");
+  if (above && above->is_volume()) return refuse(1, "cannot create " + in_quotes(to) + ": parent is not a filesystem");
+  if (!above && !parents) return refuse(1, "cannot create " + in_quotes(to) + ": parent does not exist");
   for (std::string one = parent; !one.empty() && !dataset->pool->datasets.contains(one); one = parent_of(one))
     dataset->pool->datasets.insert(one);
   if (dataset->volume == nullptr) {
@@ -296,14 +296,14 @@ HostAnswer rename(HostCall& call) {
 HostAnswer destroy_snapshot(HostCall& call, const std::string& name) {
   const auto at = name.find('@');
   const auto dataset = find_dataset(call.world, call.node, name.substr(0, at));
-  if (!dataset) return refuse(1, "cannot open " + quoted(name.substr(0, at)) + ": dataset does not exist");
+  if (!dataset) return refuse(1, "cannot open " + in_quotes(name.substr(0, at)) + ": dataset does not exist");
   const std::string snapshot = name.substr(at + 1);
   if (dataset->volume == nullptr || !dataset->volume->snapshots.contains(snapshot))
     return refuse(1, "could not find any snapshots to destroy; check snapshot names.");
   const std::string origin = dataset->volume->name + "@" + snapshot;
   for (const auto& [key, other] : dataset->backing->volumes)
     if (other.origin == origin)
-      return refuse(1, "cannot destroy " + quoted(name) +
+      return refuse(1, "cannot destroy " + in_quotes(name) +
                            ": snapshot has dependent clones\nuse '-R' to destroy the following datasets:\n" +
                            dataset->backing->path + "/" + other.name);
   dataset->volume->snapshots.erase(snapshot);
@@ -323,8 +323,8 @@ HostAnswer destroy(HostCall& call) {
   const std::string& name = names.front();
   if (name.find('@') != std::string::npos) return destroy_snapshot(call, name);
   const auto dataset = find_dataset(call.world, call.node, name);
-  if (!dataset) return refuse(1, "cannot open " + quoted(name) + ": dataset does not exist");
-  const std::string cannot = "cannot destroy " + quoted(name) + ": ";
+  if (!dataset) return refuse(1, "cannot open " + in_quotes(name) + ": dataset does not exist");
+  const std::string cannot = "cannot destroy " + in_quotes(name) + ": ";
   if (dataset->volume == nullptr) {
     std::string children;
     for (const Dataset& other : datasets_of(call.world, call.node))
@@ -363,8 +363,8 @@ HostAnswer snapshot(HostCall& call) {
   const std::string& name = call.argv[2];
   const auto at = name.find('@');
   const auto dataset = find_dataset(call.world, call.node, name.substr(0, at));
-  if (!dataset) return usage("cannot open " + quoted(name.substr(0, at)) + ": dataset does not exist");
-  const std::string cannot = "cannot create snapshot " + quoted(name) + ": ";
+  if (!dataset) return usage("cannot open " + in_quotes(name.substr(0, at)) + ": dataset does not exist");
+  const std::string cannot = "cannot create snapshot " + in_quotes(name) + ": ";
   if (dataset->volume == nullptr) return refuse(1, cannot + "the stand-in keeps snapshots of volumes only");
   Volume& volume = *dataset->volume;
   if (volume.snapshots.contains(name.substr(at + 1))) return refuse(1, cannot + "dataset already exists");
