@@ -83,7 +83,7 @@ class WorldRules : public testing::Test {
       return answer.contains("errors") ? answer["errors"].dump() : answer["message"].get<std::string>();
     EXPECT_TRUE(simulator_->settle());
     for (const auto& one : simulator_->tasks())
-      if (one.upid == answer["data"]) return one.exit_status;
+      if (one.upid == answer["data"].get<std::string>()) return one.exit_status;
     return {};
   }
   std::string value(int vmid, const std::string& key) {
