@@ -19,22 +19,23 @@ std::string lock_remedy(const LiveVm& guest) {
 
 constexpr const char* kLessMemory = "less memory for it or for others there, another node, or a smaller zfs_arc_max";
 
-// Leaves out what the memory of the node does not allow: to grow, to start.
-VmDiff without_what_exceeds_memory(PlanBuilder& b, VmDiff diff, const LiveVm& guest) {
+// The difference without what the memory of the node does not allow (to grow, to start); nothing when all is allowed.
+std::optional<VmDiff> without_what_exceeds_memory(PlanBuilder& b, const VmDiff& diff, const LiveVm& guest) {
   const MemoryWish wish = memory_wish(diff, &guest);
   const bool runs = guest.power == PowerState::kRunning || guest.power == PowerState::kPaused;
-  if (!wish.starts && !(wish.grows && runs)) return diff;
+  if (!wish.starts && !(wish.grows && runs)) return std::nullopt;
   const auto full = b.memory.give(guest.node, guest.vmid, wish.memory);
-  if (!full) return diff;
+  if (!full) return std::nullopt;
+  VmDiff rest = diff;
   if (wish.grows) {
     b.block(diff.address, fmt::format("give it {} of memory", to_human(wish.memory)), *full, kLessMemory);
-    std::erase_if(diff.options, [](const SettingChange& change) { return change.key == "memory"; });
+    std::erase_if(rest.options, [](const SettingChange& change) { return change.key == "memory"; });
   }
   if (wish.starts) {
     b.block(diff.address, "start the guest", *full, kLessMemory);
-    diff.power_to.reset();
+    rest.power_to.reset();
   }
-  return diff;
+  return rest;
 }
 
 void plan_guest(PlanBuilder& b, const VmDiff& diff) {
@@ -60,7 +61,8 @@ void plan_guest(PlanBuilder& b, const VmDiff& diff) {
             false);
     return;
   }
-  plan_existing_guest(b, *vm, without_what_exceeds_memory(b, diff, *guest), *guest);
+  const std::optional<VmDiff> affordable = without_what_exceeds_memory(b, diff, *guest);
+  plan_existing_guest(b, *vm, affordable ? *affordable : diff, *guest);
 }
 
 // ---- targets ----

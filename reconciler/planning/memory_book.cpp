@@ -21,27 +21,28 @@ std::optional<ByteSize> mebibytes(const OptionValue& value) {
 MemoryBook::MemoryBook(const LiveState& live, GuestMemoryOf room) : room_(std::move(room)) {
   for (const LiveVm& guest : live.vms) {
     if (guest.power == PowerState::kRunning || guest.power == PowerState::kPaused)
-      guests_[guest.node][guest.vmid.number] = guest.memory;
+      enter(nodes_[guest.node], guest.vmid, guest.memory);
   }
 }
 
 std::optional<std::string> MemoryBook::give(const std::string& node, Vmid vmid, ByteSize memory) {
-  auto& guests = guests_[node];
-  const auto present = guests.find(vmid.number);
-  const ByteSize had = present == guests.end() ? ByteSize{} : present->second;
+  Account& account = nodes_[node];
+  const auto present = account.guests.find(vmid.number);
+  const ByteSize had = present == account.guests.end() ? ByteSize{} : present->second;
   const std::optional<ByteSize> room = room_ ? room_(node) : std::nullopt;
-  if (room && memory > had) {
-    ByteSize others{};
-    for (const auto& [number, size] : guests) {
-      if (number != vmid.number) others = others + size;
-    }
-    if (others + memory > *room)
-      return fmt::format(
-          "guests on {} would have {} of memory together, and what the system and the ARC leave is {} (rule Z13)", node,
-          to_human(others + memory), to_human(*room));
-  }
-  guests[vmid.number] = memory;
+  const ByteSize together{account.total.bytes - had.bytes + memory.bytes};
+  if (room && memory > had && together > *room)
+    return fmt::format(
+        "guests on {} would have {} of memory together, and what the system and the ARC leave is {} (rule Z13)", node,
+        to_human(together), to_human(*room));
+  enter(account, vmid, memory);
   return std::nullopt;
+}
+
+void MemoryBook::enter(Account& account, Vmid vmid, ByteSize memory) {
+  ByteSize& had = account.guests[vmid.number];
+  account.total = ByteSize{account.total.bytes - had.bytes + memory.bytes};
+  had = memory;
 }
 
 MemoryWish memory_wish(const VmDiff& diff, const LiveVm* guest) {

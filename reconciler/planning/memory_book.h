@@ -24,8 +24,14 @@ class MemoryBook {
   [[nodiscard]] std::optional<std::string> give(const std::string& node, Vmid vmid, ByteSize memory);
 
  private:
+  struct Account {
+    std::map<std::uint32_t, ByteSize> guests = {};
+    ByteSize total = {};  // of `guests`
+  };
+  static void enter(Account& account, Vmid vmid, ByteSize memory);
+
   GuestMemoryOf room_;
-  std::map<std::string, std::map<std::uint32_t, ByteSize>> guests_;  // by node
+  std::map<std::string, Account> nodes_;
 };
 
 /// A guest as the rule sees it: the memory it will have when it runs after the plan, and what of the difference asks
