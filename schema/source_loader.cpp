@@ -8,6 +8,7 @@
 #include <set>
 #include <system_error>
 
+#include "reconciler/base/text.h"
 #include "schema/builtin_roles.h"
 
 namespace pvr {
@@ -21,6 +22,11 @@ constexpr std::uintmax_t kMostBytes = std::uintmax_t{256} << 20U;
 bool is_fleet_file(const fs::path& path) {
   std::string name = path.filename().string();
   return !name.starts_with('.') && (path.extension() == ".yaml" || path.extension() == ".yml");
+}
+
+/// A leading dot is only matched by a dot: hidden files are not meant.
+bool fits(std::string_view pattern, std::string_view name) {
+  return (!name.starts_with('.') || pattern.starts_with('.')) && glob_matches(pattern, name);
 }
 
 class Loader {
@@ -134,16 +140,15 @@ class Loader {
         if (!is_glob) {
           next.push_back(place / *part);
         } else if (last) {
-          std::vector<fs::path> files = list(place.empty() ? "." : place, [&](const fs::path& p) {
-            return glob_matches(name, p.filename().string());
-          });
+          std::vector<fs::path> files =
+              list(place.empty() ? "." : place, [&](const fs::path& p) { return fits(name, p.filename().string()); });
           for (const fs::path& found : files) next.push_back(place / found.filename());
         } else {
           std::vector<fs::path> found;
           std::error_code fault;
           for (fs::directory_iterator at(place.empty() ? "." : place, fault), end; !fault && at != end;
                at.increment(fault)) {
-            if (at->is_directory(fault) && glob_matches(name, at->path().filename().string()))
+            if (at->is_directory(fault) && fits(name, at->path().filename().string()))
               found.push_back(place / at->path().filename());
           }
           std::ranges::sort(found);
@@ -165,31 +170,6 @@ class Loader {
 };
 
 }  // namespace
-
-bool glob_matches(std::string_view pattern, std::string_view name) {
-  // A leading dot is only matched by a dot: hidden files are not meant.
-  if (name.starts_with('.') && !pattern.starts_with('.')) return false;
-  std::size_t p = 0;
-  std::size_t n = 0;
-  std::size_t star = std::string_view::npos;
-  std::size_t after = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      after = n;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
-      ++p;
-      ++n;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      n = ++after;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
 
 LoadedSources load_sources(const fs::path& path) { return Loader().run(path); }
 

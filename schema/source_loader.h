@@ -24,7 +24,4 @@ struct LoadedSources {
 /// Parses the texts of a set that was put together elsewhere, after giving file 0 the built-in roles.
 [[nodiscard]] LoadedSources parse_sources(SourceSet sources);
 
-/// "*" stands for any characters, "?" for one.
-[[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view name);
-
 }  // namespace pvr

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "providers/host/process.h"
-#include "providers/host/quote.h"
+#include "reconciler/base/text.h"
 
 namespace pvr {
 namespace {

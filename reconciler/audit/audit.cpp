@@ -7,14 +7,11 @@
 #include <tuple>
 
 #include "reconciler/audit/auditor.h"
+#include "reconciler/base/text.h"
+#include "reconciler/base/timestamp.h"
 
 namespace pvr {
 namespace {
-
-bool is_plain(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view("-_./:=,@+%").find(c) != std::string_view::npos;
-}
 
 /// DISK, NEW-DISK: a word the reader must replace.
 bool has_placeholder(std::string_view command) {
@@ -50,36 +47,13 @@ std::tuple<int, std::uint64_t, std::string_view> rank(const AuditFinding& findin
   return {subject == "cluster" ? 0 : 4, 0, subject};
 }
 
-/// '*' stands for any text, '?' for one character.
-bool matches(std::string_view pattern, std::string_view text) {
-  std::size_t p = 0;
-  std::size_t t = 0;
-  std::size_t star = std::string_view::npos;
-  std::size_t resume = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t]) && pattern[p] != '*') {
-      ++p;
-      ++t;
-    } else if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      resume = t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++resume;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of('*', p) == std::string_view::npos;
-}
-
 /// Guests are known by number or by name: "vm/301/scsi0", "vm/dc-01/scsi0".
 bool is_about(const AuditFinding& finding, std::string_view pattern) {
-  if (matches(pattern, finding.subject)) return true;
+  if (glob_matches(pattern, finding.subject)) return true;
   if (!finding.subject.starts_with("vm/") || finding.name.empty()) return false;
   const std::size_t slash = finding.subject.find('/', 3);
   const std::string rest = slash == std::string::npos ? std::string() : finding.subject.substr(slash);
-  return matches(pattern, "vm/" + finding.name + rest);
+  return glob_matches(pattern, "vm/" + finding.name + rest);
 }
 
 std::vector<std::string_view> host_rules() {
@@ -112,35 +86,8 @@ std::size_t count_of(const AuditReport& report, Severity severity) {
   return static_cast<std::size_t>(std::ranges::count(report.findings, severity, &AuditFinding::severity));
 }
 
-std::string shell_word(std::string_view word) {
-  if (!word.empty() && std::ranges::all_of(word, is_plain)) return std::string(word);
-  std::string out = "'";
-  for (const char c : word) {
-    if (c == '\'')
-      out += "'\\''";
-    else
-      out += c;
-  }
-  return out + "'";
-}
-
-std::string_view configured_text(const LiveVm& vm, std::string_view key) {
-  const LiveOption* option = vm.options.find(key);
-  const std::string* text = option != nullptr ? option->configured() : nullptr;
-  return text != nullptr ? std::string_view(*text) : std::string_view{};
-}
-
 std::string label_of(const LiveVm& vm) {
   return vm.name.empty() ? fmt::format("{}", vm.vmid.number) : fmt::format("{} ({})", vm.name, vm.vmid.number);
-}
-
-bool lists(std::string_view list, std::string_view word) {
-  while (!list.empty()) {
-    const std::size_t end = std::min(list.find_first_of(",; "), list.size());
-    if (list.substr(0, end) == word) return true;
-    list.remove_prefix(std::min(end + 1, list.size()));
-  }
-  return false;
 }
 
 std::string_view property_of(const LiveStorage& storage, std::string_view key) {
@@ -151,13 +98,13 @@ std::string_view property_of(const LiveStorage& storage, std::string_view key) {
 bool is_on(const LiveStorage& storage, std::string_view node) {
   if (property_of(storage, "disable") == "1") return false;
   const std::string_view nodes = property_of(storage, "nodes");
-  return nodes.empty() || lists(nodes, node);
+  return nodes.empty() || list_holds(nodes, node);
 }
 
 bool holds_images(const LiveStorage& storage) {
   const std::string_view content = property_of(storage, "content");
-  return content.empty() ? !allowed_content(storage.type).empty() && lists(allowed_content(storage.type), "images")
-                         : lists(content, "images");
+  return content.empty() ? !allowed_content(storage.type).empty() && list_holds(allowed_content(storage.type), "images")
+                         : list_holds(content, "images");
 }
 
 Auditor::Auditor(const AuditInput& input) : in_(input), live_(*input.live), facts_(*input.facts) {}
@@ -254,9 +201,7 @@ AuditReport Auditor::run() {
 
 void suppress(AuditReport& report, std::span<const WrittenSuppression> entries,
               std::chrono::system_clock::time_point now) {
-  const std::chrono::year_month_day day{std::chrono::floor<std::chrono::days>(now)};
-  const std::string today = fmt::format("{:04}-{:02}-{:02}", static_cast<int>(day.year()),
-                                        static_cast<unsigned>(day.month()), static_cast<unsigned>(day.day()));
+  const std::string today = rfc3339(now).substr(0, std::string_view("2026-11-21").size());
   for (const WrittenSuppression& entry : entries) {
     const std::string name = fmt::format("The suppression of {} on {}", entry.rule, entry.subject);
     if (!entry.until.empty() && entry.until < today) {

@@ -120,14 +120,8 @@ class Auditor {
   std::size_t containers_ = 0;
 };
 
-/// A word for a POSIX shell, in quotes where it needs them.
-[[nodiscard]] std::string shell_word(std::string_view word);
-/// PVE's text of a guest option at the next start, or empty.
-[[nodiscard]] std::string_view configured_text(const LiveVm& vm, std::string_view key);
 /// "dc-01 (301)".
 [[nodiscard]] std::string label_of(const LiveVm& vm);
-/// Whether a list as storage.cfg writes it ("images,rootdir", "pve1 pve2") holds the word.
-[[nodiscard]] bool lists(std::string_view list, std::string_view word);
 [[nodiscard]] std::string_view property_of(const LiveStorage& storage, std::string_view key);
 [[nodiscard]] bool is_on(const LiveStorage& storage, std::string_view node);
 /// Whether VM disks may be on it.

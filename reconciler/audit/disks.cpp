@@ -6,6 +6,8 @@
 #include <tuple>
 
 #include "reconciler/audit/auditor.h"
+#include "reconciler/base/text.h"
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 
@@ -54,7 +56,7 @@ StatedBy stated_by(const Resolved& value) {
 
 std::optional<Auditor::DiskContext> Auditor::disk_context(const GuestContext& guest, const LiveDrive& live) const {
   const Drive* drive = live.configured();
-  if (drive == nullptr || drive->medium != Drive::Medium::kDisk || !has_drive_rules(live.slot.bus)) return std::nullopt;
+  if (drive == nullptr || drive->medium != Drive::Medium::kDisk || !is_disk_bus(live.slot.bus)) return std::nullopt;
   DiskContext disk{.slot = live.slot, .drive = drive, .wanted = *drive};
   DiskFacts& facts = disk.facts;
   if (drive->volume) {

@@ -3,22 +3,13 @@
 #include <algorithm>
 
 #include "reconciler/audit/auditor.h"
+#include "reconciler/base/text.h"
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 
 namespace pvr {
 namespace {
-
-GuestOs os_of(std::string_view ostype) {
-  if (ostype.starts_with("w")) return GuestOs::kWindows;
-  if (ostype == "l26" || ostype == "l24") return GuestOs::kLinux;
-  return GuestOs::kOther;
-}
-
-bool is_family(std::string_view key, std::string_view family) {
-  return key.size() > family.size() && key.starts_with(family) &&
-         key.find_first_not_of("0123456789", family.size()) == std::string_view::npos;
-}
 
 PropertyString properties(std::string_view key, std::string_view text) {
   const Setting* setting = find_setting(Home::kVmOption, key);
@@ -35,7 +26,7 @@ std::string part(const PropertyString& pairs, std::string_view key) {
 bool flag(std::string_view text) { return text == "1" || text == "on" || text == "yes" || text == "true"; }
 
 std::string cpu_type(const LiveVm& vm) {
-  const std::string_view text = configured_text(vm, "cpu");
+  const std::string_view text = option_text(vm, "cpu");
   if (text.empty()) return std::string(find_setting(Home::kVmOption, "cpu")->default_text);
   return part(properties("cpu", text), "cputype");
 }
@@ -45,21 +36,16 @@ bool has_drive(const LiveVm& vm, Bus bus) {
       vm.drives, [bus](const LiveDrive& drive) { return drive.slot.bus == bus && drive.configured() != nullptr; });
 }
 
-bool is_disk(const LiveDrive& drive) {
-  return has_drive_rules(drive.slot.bus) && drive.configured() != nullptr &&
-         drive.configured()->medium == Drive::Medium::kDisk;
-}
-
 /// The storage of the disk a guest boots from, as far as its order tells; else of its first disk.
 std::string boot_storage(const LiveVm& vm) {
-  std::string_view order = configured_text(vm, "boot");
+  std::string_view order = option_text(vm, "boot");
   if (const auto at = order.find("order="); at != std::string_view::npos) order.remove_prefix(at + 6);
   for (const LiveDrive& drive : vm.drives) {
-    if (is_disk(drive) && drive.configured()->volume && order.starts_with(to_text(drive.slot)))
+    if (is_data_disk(drive) && drive.configured()->volume && order.starts_with(to_text(drive.slot)))
       return drive.configured()->volume->storage;
   }
   for (const LiveDrive& drive : vm.drives) {
-    if (is_disk(drive) && drive.configured()->volume) return drive.configured()->volume->storage;
+    if (is_data_disk(drive) && drive.configured()->volume) return drive.configured()->volume->storage;
   }
   return {};
 }
@@ -80,7 +66,7 @@ std::string Auditor::baseline_cpu() const {
 
 std::string Auditor::cpu_with(const LiveVm& vm, std::string_view type) const {
   const Setting* setting = find_setting(Home::kVmOption, "cpu");
-  PropertyString pairs = properties("cpu", configured_text(vm, "cpu"));
+  PropertyString pairs = properties("cpu", option_text(vm, "cpu"));
   pairs.set("cputype", std::string(type));
   return print_option(*setting, pairs);
 }
@@ -88,14 +74,14 @@ std::string Auditor::cpu_with(const LiveVm& vm, std::string_view type) const {
 Auditor::GuestContext Auditor::context_of(const LiveVm& vm) const {
   GuestContext guest{.vm = &vm, .declared = declared(vm.vmid)};
   GuestFacts& facts = guest.facts;
-  facts.os = os_of(configured_text(vm, "ostype"));
+  facts.os = os_of_type(option_text(vm, "ostype"), GuestOs::kOther);
   facts.has_role = true;  // every guest is judged by what the rules say about its kind
   facts.exists = true;
   bool one_node = false;
   bool tied = false;
   for (const auto& [key, option] : vm.options) {
     const std::string* text = option.configured();
-    if (text == nullptr || !is_family(key, "hostpci")) continue;
+    if (text == nullptr || !is_numbered(key, "hostpci")) continue;
     facts.passthrough = facts.passthrough_pci = true;
     const std::string mapping = part(properties(key, *text), "mapping");
     const auto nodes = facts_.mapping_nodes.find(mapping);
@@ -127,7 +113,7 @@ Auditor::GuestContext Auditor::context_of(const LiveVm& vm) const {
                    : tied || facts.local_disks ? Mobility::kPinned
                    : live_.nodes.size() < 2    ? Mobility::kPinned
                                                : Mobility::kMobile;
-  guest.scsihw = configured_text(vm, "scsihw");
+  guest.scsihw = option_text(vm, "scsihw");
   if (guest.scsihw.empty() && facts.has_scsi_disk) guest.scsihw = "lsi";  // fact: PVE's default
   guest.controller_wrong = facts.has_scsi_disk && guest.scsihw != choose(kScsihwDefaults, facts)->value;
   guest.effect = vm.power == PowerState::kStopped ? FixEffect::kNow : FixEffect::kRestart;
@@ -210,7 +196,7 @@ void Auditor::guest_options(GuestContext& guest) {
   }
   for (const auto& row : kGuestWarnings) {
     if (!row.applies(guest.facts, settings)) continue;
-    if (row.key == "cpu" && stated("cpu", configured_text(vm, "cpu"))) continue;
+    if (row.key == "cpu" && stated("cpu", option_text(vm, "cpu"))) continue;
     AuditFinding finding = from_row(row.id, row.why, row.source, Severity::kWarning,
                                     row.key == "cpu" ? fmt::format("cpu={}: {}", cpu, row.why) : std::string(row.why));
     finding.fix.advice = std::string(row.instead);
@@ -219,7 +205,7 @@ void Auditor::guest_options(GuestContext& guest) {
   }
 
   // Defaults of the tables that the guest does not follow.
-  if (guest.controller_wrong && !controller_told && !stated("scsihw", configured_text(vm, "scsihw"))) {
+  if (guest.controller_wrong && !controller_told && !stated("scsihw", option_text(vm, "scsihw"))) {
     const TextDefault* row = choose(kScsihwDefaults, guest.facts);
     AuditFinding finding =
         from_row(row->id, row->why, row->source, Severity::kWarning,
@@ -232,7 +218,7 @@ void Auditor::guest_options(GuestContext& guest) {
     publish(std::move(finding), "scsihw", row->value);
   }
   if (const TextDefault* row = choose(kBalloonDefaults, guest.facts); row != nullptr) {
-    const std::string_view balloon = configured_text(vm, "balloon");
+    const std::string_view balloon = option_text(vm, "balloon");
     if (balloon != row->value && !stated("balloon", balloon)) {
       AuditFinding finding = from_row(
           row->id, row->why, row->source, balloon.empty() ? Severity::kNotice : Severity::kWarning,
@@ -242,7 +228,7 @@ void Auditor::guest_options(GuestContext& guest) {
     }
   }
   if (const TextDefault* row = choose(kMachineDefaults, guest.facts); row != nullptr) {
-    const std::string_view machine = configured_text(vm, "machine");
+    const std::string_view machine = option_text(vm, "machine");
     if (machine.find(row->value) == std::string_view::npos && !stated("machine", machine)) {
       AuditFinding finding = from_row(row->id, row->why, row->source, Severity::kNotice,
                                       fmt::format("machine={} with a passed-through device",
@@ -258,17 +244,17 @@ void Auditor::guest_options(GuestContext& guest) {
                         .os = guest.facts.os,
                         .passthrough_pci = guest.facts.passthrough_pci,
                         .mobility = guest.facts.mobility,
-                        .ostype = configured_text(vm, "ostype"),
-                        .bios = configured_text(vm, "bios"),
+                        .ostype = option_text(vm, "ostype"),
+                        .bios = option_text(vm, "bios"),
                         .cpu = cpu,
-                        .numa = flag(configured_text(vm, "numa")),
+                        .numa = flag(option_text(vm, "numa")),
                         .has_efi_disk = has_drive(vm, Bus::kEfi),
                         .has_tpm = has_drive(vm, Bus::kTpm),
                         .other_nets = {}};
   std::string net_command = fmt::format("qm set {}", vm.vmid.number);
   for (const auto& [key, option] : vm.options) {
     const std::string* text = option.configured();
-    if (text == nullptr || !is_family(key, "net")) continue;
+    if (text == nullptr || !is_numbered(key, "net")) continue;
     PropertyString pairs = properties(key, *text);
     const std::string model = part(pairs, "model");
     if (model.empty() || model == "virtio") continue;
@@ -282,7 +268,7 @@ void Auditor::guest_options(GuestContext& guest) {
     const std::size_t colon = advice.find(": ");
     std::string key = advice.substr(0, std::min(colon, advice.size()));
     std::string value = colon == std::string::npos ? std::string() : advice.substr(colon + 2);
-    if (stated(key, configured_text(vm, key))) continue;
+    if (stated(key, option_text(vm, key))) continue;
     const bool windows = audit.os == GuestOs::kWindows;
     if (finding.rule != "G5" && !storage.empty()) finding.fix.advice.clear();
     if (finding.rule == "G1") {

@@ -4,27 +4,19 @@
 #include <charconv>
 
 #include "reconciler/audit/auditor.h"
+#include "reconciler/base/text.h"
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 
 namespace pvr {
 namespace {
 
-std::vector<std::string> words_of(std::string_view text) {
-  std::vector<std::string> words;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find_first_of(",; "), text.size());
-    if (end > 0) words.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return words;
-}
-
 bool share_a_node(const LiveStorage& a, const LiveStorage& b) {
   const std::string_view nodes_a = property_of(a, "nodes");
   const std::string_view nodes_b = property_of(b, "nodes");
   return nodes_a.empty() || nodes_b.empty() ||
-         std::ranges::any_of(words_of(nodes_a), [&](const std::string& node) { return lists(nodes_b, node); });
+         std::ranges::any_of(list_words(nodes_a), [&](std::string_view node) { return list_holds(nodes_b, node); });
 }
 
 std::string_view pool_of(const LiveStorage& storage) {
@@ -69,7 +61,7 @@ void Auditor::audit_storages() {
       facts.chain = facts.kind == StorageKind::kLvmThickChain;
     }
     facts.images = holds_images(storage);
-    facts.content = words_of(property_of(storage, "content"));
+    for (const std::string_view kind : list_words(property_of(storage, "content"))) facts.content.emplace_back(kind);
     if (storage.type == "zfspool") facts.sparse = property_of(storage, "sparse") == "1";
     facts.on_iscsi = storage.properties.contains("base");
     facts.shared = property_of(storage, "shared") == "1";
@@ -105,7 +97,7 @@ void Auditor::audit_storages() {
       if (finding.rule == "T1") {
         std::string fitting;
         for (const std::string& word : facts.content) {
-          if (!lists(allowed_content(storage.type), word)) continue;
+          if (!list_holds(allowed_content(storage.type), word)) continue;
           fitting += fitting.empty() ? word : "," + word;
         }
         if (!fitting.empty()) {
@@ -271,7 +263,7 @@ void Auditor::audit_host_memory(const LiveNode& node) {
   HostFacts facts{.name = node.name, .memory = node.memory};
   for (const LiveVm& vm : live_.vms) {
     if (vm.node != node.name || vm.is_container || !vm.readable || vm.power == PowerState::kStopped) continue;
-    const std::string_view text = configured_text(vm, "memory");
+    const std::string_view text = option_text(vm, "memory");
     const std::string_view digits = text.starts_with("current=") ? text.substr(8) : text;
     std::uint64_t mebibytes = 512;  // fact: PVE's default
     std::from_chars(digits.data(), digits.data() + digits.size(), mebibytes);
@@ -319,7 +311,7 @@ void Auditor::audit_datasets(const LiveHost& seen) {
   for (const LiveStorage& storage : live_.storages) {
     if (!is_on(storage, seen.node)) continue;
     DatasetFacts facts;
-    if (storage.type == "dir" && lists(property_of(storage, "content"), "backup")) {
+    if (storage.type == "dir" && list_holds(property_of(storage, "content"), "backup")) {
       const auto mount = std::ranges::find_if(seen.mounts, [&](const LiveMount& m) {
         return m.fstype == "zfs" && m.target == property_of(storage, "path");
       });

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "reconciler/audit/auditor.h"
+#include "reconciler/base/text.h"
 
 namespace pvr {
 namespace {
@@ -153,7 +154,7 @@ void Auditor::audit_backups() {
   bool has_backup_storage = false;
   bool backups_known = !live_.partial;
   for (const LiveStorage& storage : live_.storages) {
-    if (!lists(property_of(storage, "content"), "backup") || property_of(storage, "disable") == "1") continue;
+    if (!list_holds(property_of(storage, "content"), "backup") || property_of(storage, "disable") == "1") continue;
     has_backup_storage = true;
     const bool read = std::ranges::any_of(storage.on_node, [](const auto& at) { return at.second.active; });
     backups_known = backups_known && read;

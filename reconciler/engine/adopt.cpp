@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "reconciler/model/facts.h"
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 #include "reconciler/planning/diff.h"
@@ -21,23 +22,8 @@ constexpr std::string_view kPinned = "pinned";
 Spanned<OptionValue> said(OptionValue value) { return {std::move(value), {}}; }
 Spanned<std::string> word(std::string_view text) { return {std::string(text), {}}; }
 
-std::string_view configured(const LiveVm& vm, std::string_view key) {
-  const LiveOption* option = vm.options.find(key);
-  const std::string* text = option != nullptr ? option->configured() : nullptr;
-  return text != nullptr ? std::string_view(*text) : std::string_view{};
-}
-
-bool is_family(std::string_view key, std::string_view family) {
-  return key.size() > family.size() && key.starts_with(family) &&
-         key.find_first_not_of("0123456789", family.size()) == std::string_view::npos;
-}
-
-bool is_managed_disk(const LiveDrive& drive) {
-  const Drive* held = drive.configured();
-  const Bus bus = drive.slot.bus;
-  return held != nullptr && held->volume && held->medium == Drive::Medium::kDisk &&
-         (bus == Bus::kScsi || bus == Bus::kVirtio || bus == Bus::kSata || bus == Bus::kIde);
-}
+/// A data disk on a storage: what a fleet can describe.
+bool is_managed_disk(const LiveDrive& drive) { return is_data_disk(drive) && drive.configured()->volume; }
 
 std::string_view text_of(const OptionValue& value) {
   const auto* text = std::get_if<std::string>(&value);
@@ -104,12 +90,12 @@ class Adopter {
     for (const LiveVm& vm : live_.vms) {
       if (vm.is_container || !vm.readable) continue;
       Inferred& found = inferred_[vm.vmid];
-      found.windows = configured(vm, "ostype").starts_with("w");
+      found.windows = os_of_type(option_text(vm, "ostype"), GuestOs::kOther) == GuestOs::kWindows;
       const auto ha = facts_.vm_ha.find(vm.vmid.number);
       std::string local;
       bool device = false;
       for (const auto& [key, option] : vm.options)
-        device = device || (is_family(key, "hostpci") && option.configured() != nullptr);
+        device = device || (is_numbered(key, "hostpci") && option.configured() != nullptr);
       for (const LiveDrive& drive : vm.drives) {
         const Drive* held = drive.configured();
         if (held != nullptr && !held->volume && held->path.starts_with("/dev/")) device = true;
@@ -197,7 +183,7 @@ class Adopter {
     const auto ha = facts_.vm_ha.find(vm.vmid.number);
     if (ha != facts_.vm_ha.end() && ha->second) out.ha = WrittenHa{};
     const auto take = [&](std::string_view key) {
-      const std::string_view text = configured(vm, key);
+      const std::string_view text = option_text(vm, key);
       const Setting* setting = find_setting(Home::kVmOption, key);
       if (text.empty() || setting == nullptr) return;
       if (const Result<OptionValue> value = parse_option(*setting, text)) out.options.set(key, said(*value));
@@ -207,9 +193,9 @@ class Adopter {
     take("memory");
     for (const auto& [key, option] : vm.options) {
       // Only a mapping can be written with a token; an address is for root@pam alone.
-      if (is_family(key, "hostpci") && configured(vm, key).find("mapping=") != std::string_view::npos) take(key);
+      if (is_numbered(key, "hostpci") && option_text(vm, key).find("mapping=") != std::string_view::npos) take(key);
     }
-    std::string_view order = configured(vm, "boot");
+    std::string_view order = option_text(vm, "boot");
     if (const auto at = order.find("order="); at != std::string_view::npos) order.remove_prefix(at + 6);
     bool has_root = false;
     const std::string home = wanted.empty() ? std::string() : lane_storage(wanted, vm.node);

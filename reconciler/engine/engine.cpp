@@ -9,6 +9,7 @@
 
 #include "reconciler/audit/audit.h"
 #include "reconciler/execute/lease.h"
+#include "reconciler/model/guest_options.h"
 #include "reconciler/observe/observe.h"
 #include "reconciler/planning/diff.h"
 #include "reconciler/planning/retention.h"
@@ -98,18 +99,10 @@ void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, 
 /// Rule G7: a role may want OVMF and q35 where the guest was installed without: right for a new guest, a surprise for
 /// this one.
 void judge_firmware(Plan& plan, const LiveState& live) {
-  const auto has_disk = [](const LiveVm& guest) {
-    return std::ranges::any_of(guest.drives, [](const LiveDrive& drive) {
-      const Bus bus = drive.slot.bus;
-      const Drive* held = drive.configured();
-      return held != nullptr && held->volume && held->medium == Drive::Medium::kDisk && bus != Bus::kUnused &&
-             bus != Bus::kEfi && bus != Bus::kTpm;
-    });
-  };
   for (const Operation& operation : plan.operations) {
     const auto* set = std::get_if<SetVmOptions>(&operation.procedure);
     const LiveVm* guest = set != nullptr ? live.vm(set->vmid) : nullptr;
-    if (guest == nullptr || !has_disk(*guest)) continue;
+    if (guest == nullptr || std::ranges::none_of(guest->drives, is_data_disk)) continue;
     for (const PlannedChange& change : operation.changes) {
       const FirmwareChange judged{.key = change.key, .from = change.from, .to = change.to};
       for (Judgement& found : run_checks(firmware_checks(), judged))
@@ -189,39 +182,6 @@ Result<std::optional<std::string>> digest_now(PveReader& pve, const std::vector<
   return std::optional<std::string>();
 }
 
-}  // namespace
-
-Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
-                        EngineOptions options, std::stop_token stop) {
-  auto seen = look(pve, clock, document, options, std::move(stop));
-  if (!seen) return std::move(seen).error();
-  PlanResult result;
-  result.document = std::move(document);
-  result.facts = std::move(seen->facts);
-  result.live = std::move(seen->live);
-  append(result.diagnostics, std::move(seen->fleet.diagnostics));
-  if (!seen->fleet.value) return result;
-  result.fleet = std::move(*seen->fleet.value);
-  if (has_errors(result.diagnostics)) return result;
-  result.diff = diff(result.fleet, result.live);
-  options.plan.now = clock.wall();
-  if (!options.plan.guest_memory) options.plan.guest_memory = guest_memory_of(result.live);
-  auto planned = make_plan(result.fleet, result.diff, result.live, options.plan);
-  append(result.diagnostics, std::move(planned.diagnostics));
-  if (!planned.value) return result;
-  result.plan = std::move(*planned.value);
-  give_reasons(result.plan, result.fleet);
-  judge_firmware(result.plan, result.live);
-  const auto lease = read_lease(pve);
-  // A target names what the user wants touched; other guests wait for a run without one.
-  if (lease && lease->has_value() && options.plan.targets.empty())
-    start_again(result.plan, result.fleet, result.live, **lease);
-  if (!lease) result.plan.gaps.push_back("The lease could not be read: " + lease.error().text());
-  return result;
-}
-
-namespace {
-
 /// Looks and resolves, without a diff. `plan` of the result is empty.
 Result<PlanResult> look_only(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                              EngineOptions& options, std::stop_token stop) {
@@ -238,6 +198,28 @@ Result<PlanResult> look_only(PveReader& pve, Clock& clock, std::shared_ptr<const
 }
 
 }  // namespace
+
+Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
+                        EngineOptions options, std::stop_token stop) {
+  auto seen = look_only(pve, clock, std::move(document), options, std::move(stop));
+  if (!seen) return seen;
+  PlanResult result = std::move(*seen);
+  if (has_errors(result.diagnostics)) return result;
+  result.diff = diff(result.fleet, result.live);
+  if (!options.plan.guest_memory) options.plan.guest_memory = guest_memory_of(result.live);
+  auto planned = make_plan(result.fleet, result.diff, result.live, options.plan);
+  append(result.diagnostics, std::move(planned.diagnostics));
+  if (!planned.value) return result;
+  result.plan = std::move(*planned.value);
+  give_reasons(result.plan, result.fleet);
+  judge_firmware(result.plan, result.live);
+  const auto lease = read_lease(pve);
+  // A target names what the user wants touched; other guests wait for a run without one.
+  if (lease && lease->has_value() && options.plan.targets.empty())
+    start_again(result.plan, result.fleet, result.live, **lease);
+  if (!lease) result.plan.gaps.push_back("The lease could not be read: " + lease.error().text());
+  return result;
+}
 
 Result<PlanResult> plan_gc(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                            EngineOptions options, std::stop_token stop) {

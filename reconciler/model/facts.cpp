@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "reconciler/base/text.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 
@@ -30,17 +31,6 @@ std::string text_of(const Texts& texts, std::string_view key) {
 bool flag_of(const Texts& texts, std::string_view key) {
   const std::string text = text_of(texts, key);
   return text == "1" || text == "yes" || text == "on" || text == "true";
-}
-
-std::vector<std::string> words_of(std::string_view text) {
-  std::vector<std::string> out;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find_first_of(",; "), text.size());
-    if (end > 0) out.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  std::ranges::sort(out);
-  return out;
 }
 
 // Fact: PVE forces `shared` for these types.
@@ -162,7 +152,8 @@ StorageFacts storage_facts(const WrittenStorage* written, const LiveStorage* fou
   facts.kind = kind_of(facts.type, texts, backing);
   facts.backing_assumed = facts.kind == StorageKind::kUnknown;
   facts.shared = is_network_type(facts.type) || flag_of(texts, "shared");
-  facts.nodes = words_of(text_of(texts, "nodes"));
+  for (const std::string_view node : list_words(text_of(texts, "nodes"))) facts.nodes.emplace_back(node);
+  std::ranges::sort(facts.nodes);
   facts.sparse = flag_of(texts, "sparse");
   if (facts.type == "zfspool" || facts.type == "zfs") {
     facts.blocksize = 16_KiB;  // fact: the default of OpenZFS since 2.2

@@ -4,6 +4,8 @@
 
 #include <charconv>
 
+#include "reconciler/base/timestamp.h"
+
 namespace pvr {
 namespace {
 
@@ -29,13 +31,10 @@ std::string_view mark_of(const LiveDataset& dataset, std::string_view name) {
 }
 
 std::string time_stamp(std::chrono::system_clock::time_point at) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(at);
-  const auto day = std::chrono::floor<std::chrono::days>(seconds);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss time(seconds - day);
-  return fmt::format("{:04}{:02}{:02}T{:02}{:02}{:02}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
-                     time.minutes().count(), time.seconds().count());
+  // The basic form of ISO 8601: short, and fit for a dataset's name.
+  std::string text = rfc3339(at);
+  std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
+  return text;
 }
 
 std::optional<std::chrono::sys_seconds> parse_time_stamp(std::string_view text) {

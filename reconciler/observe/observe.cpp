@@ -10,6 +10,7 @@
 #include <set>
 #include <tuple>
 
+#include "reconciler/base/text.h"
 #include "reconciler/observe/parallel.h"
 
 namespace pvr {
@@ -255,15 +256,7 @@ class Observer {
     if (const std::string* disabled = storage.properties.find("disable"); disabled != nullptr && *disabled == "1")
       return false;
     const std::string* nodes = storage.properties.find("nodes");
-    if (nodes == nullptr || nodes->empty()) return true;
-    std::string_view rest = *nodes;
-    while (!rest.empty()) {
-      const auto comma = rest.find_first_of(", ;");
-      if (rest.substr(0, comma) == node) return true;
-      if (comma == std::string_view::npos) break;
-      rest.remove_prefix(comma + 1);
-    }
-    return false;
+    return nodes == nullptr || nodes->empty() || list_holds(*nodes, node);
   }
   static bool is_shared(const LiveStorage& storage) {
     static constexpr std::string_view kNetworkTypes[] = {"iscsi",  "nfs",         "cifs", "rbd",

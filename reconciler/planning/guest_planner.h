@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "reconciler/model/guest_options.h"
 #include "reconciler/planning/bind_disks.h"
 #include "reconciler/planning/compare.h"
 #include "reconciler/planning/plan_builder.h"
@@ -37,7 +38,7 @@ class GuestPlanner {
         allow_(builder.allowance(vm)),
         mode_(mode_of(guest)),
         ha_(builder.ha_managed(vm.vmid)),
-        protected_(option_is(guest, "protection", "1")) {}
+        protected_(option_text(guest, "protection") == "1") {}
 
   void run();
 
@@ -46,7 +47,6 @@ class GuestPlanner {
     Operation operation = {};
     std::vector<DriveSlot> slots = {};
   };
-  static bool option_is(const LiveVm& guest, std::string_view key, std::string_view text);
   [[nodiscard]] const ResolvedDisk& desired(const DiskDiff& disk) const {
     return *std::ranges::find(vm_.disks, disk.name, &ResolvedDisk::name);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/planning/bind_disks.h"
 #include "reconciler/planning/compare.h"
@@ -363,8 +364,7 @@ void plan_guest_removal(PlanBuilder& b, const ResolvedVm& vm, const LiveVm& gues
   const ResourceAddress address{.kind = AddressKind::kVm, .name = vm.name};
   const std::string what = fmt::format("destroy guest {} and its disks", vm.vmid.number);
   if (!b.allowance(vm).destroy) return b.block(address, what, "this destroys data", "--allow destroy");
-  const LiveOption* protection = guest.options.find("protection");
-  if (protection != nullptr && protection->configured() != nullptr && *protection->configured() == "1") {
+  if (option_text(guest, "protection") == "1") {
     return b.block(address, what, "the guest is protected", fmt::format("qm set {} --protection 0", vm.vmid.number));
   }
   if (!guest.lock.empty())

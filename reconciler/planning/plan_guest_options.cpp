@@ -4,12 +4,6 @@
 
 namespace pvr {
 
-bool GuestPlanner::option_is(const LiveVm& guest, std::string_view key, std::string_view text) {
-  const LiveOption* option = guest.options.find(key);
-  const std::string* configured = option != nullptr ? option->configured() : nullptr;
-  return configured != nullptr && *configured == text;
-}
-
 bool GuestPlanner::refused(const SettingChange& change) {
   const auto& wanted = change.desired.value;
   if (change.effect == TakesEffect::kFixed) {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "reconciler/model/effective.h"
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/resolved_fleet.h"
 #include "reconciler/policy/rule.h"
 
@@ -17,11 +18,6 @@ struct DiskSettings {
   bool new_volume = false;  // the disk does not exist yet
   std::string_view scsihw = "virtio-scsi-single";
 };
-
-/// Whether the rules for drive options speak about this bus: EFI, TPM and detached volumes have none.
-[[nodiscard]] constexpr bool has_drive_rules(Bus bus) {
-  return bus == Bus::kScsi || bus == Bus::kVirtio || bus == Bus::kSata || bus == Bus::kIde;
-}
 
 /// The conditions of C3: pinned, disposable, local and not on ZFS.
 [[nodiscard]] constexpr bool may_lose_page_cache(const DiskFacts& d) {
@@ -45,12 +41,12 @@ using DiskWarning = Warning<DiskFacts, DiskSettings>;
 // First match wins: special cases stand above the general row.
 inline constexpr CacheDefault kCacheDefaults[] = {
     {.id = "C3",
-     .applies = [](const DiskFacts& d) { return has_drive_rules(d.bus) && may_lose_page_cache(d); },
+     .applies = [](const DiskFacts& d) { return is_disk_bus(d.bus) && may_lose_page_cache(d); },
      .value = CacheMode::kWriteback,
      .why = "pinned, disposable, local and not on ZFS: nothing is cached twice, nothing that is kept is at risk",
      .source = "S0"},
     {.id = "C1",
-     .applies = [](const DiskFacts& d) { return has_drive_rules(d.bus); },
+     .applies = [](const DiskFacts& d) { return is_disk_bus(d.bus); },
      .value = CacheMode::kNone,
      .why = "past the host page cache; on ZFS the ARC is already the cache",
      .source = "S0"},
@@ -61,37 +57,37 @@ inline constexpr AioDefault kAioDefaults[] = {
     {.id = "A5",
      .applies =
          [](const DiskFacts& d) {
-           return has_drive_rules(d.bus) && d.kind == StorageKind::kLvmThickChain && has_pve9(d);
+           return is_disk_bus(d.bus) && d.kind == StorageKind::kLvmThickChain && has_pve9(d);
          },
      .value = AioMode::kIoUring,
      .why = "PVE runs an unset aio as native on thick LVM, which blocks over the qcow2 of a volume chain",
      .source = "S0, PVE source"},
     {.id = "A5",
-     .applies = [](const DiskFacts& d) { return has_drive_rules(d.bus) && d.kind == StorageKind::kLvmThickChain; },
+     .applies = [](const DiskFacts& d) { return is_disk_bus(d.bus) && d.kind == StorageKind::kLvmThickChain; },
      .value = std::nullopt,
      .why = "before PVE 9 io_uring hangs on thick LVM: aio stays unset until the nodes are upgraded",
      .source = "S0, PVE source"},
     {.id = "A5",
-     .applies = [](const DiskFacts& d) { return has_drive_rules(d.bus) && d.kind == StorageKind::kLvmThick; },
+     .applies = [](const DiskFacts& d) { return is_disk_bus(d.bus) && d.kind == StorageKind::kLvmThick; },
      .value = std::nullopt,
      .why =
          "PVE runs an unset aio as native on thick LVM, which is right for raw volumes and keeps live moves possible",
      .source = "S0, PVE source"},
     {.id = "A5",
-     .applies = [](const DiskFacts& d) { return has_drive_rules(d.bus) && d.kind == StorageKind::kCifs; },
+     .applies = [](const DiskFacts& d) { return is_disk_bus(d.bus) && d.kind == StorageKind::kCifs; },
      .value = std::nullopt,
      .why = "PVE avoids io_uring on CIFS because of hangs: aio stays unset",
      .source = "PVE source"},
     {.id = "A1",
      .applies =
          [](const DiskFacts& d) {
-           return has_drive_rules(d.bus) && (d.kind == StorageKind::kRbd || d.kind == StorageKind::kZfsOverIscsi);
+           return is_disk_bus(d.bus) && (d.kind == StorageKind::kRbd || d.kind == StorageKind::kZfsOverIscsi);
          },
      .value = std::nullopt,
      .why = "QEMU's own network driver takes no aio setting",
      .source = "PVE source"},
     {.id = "A1",
-     .applies = [](const DiskFacts& d) { return has_drive_rules(d.bus); },
+     .applies = [](const DiskFacts& d) { return is_disk_bus(d.bus); },
      .value = AioMode::kIoUring,
      .why = "io_uring never blocks the submitting thread, whatever lies below",
      .source = "S0, S3"},
@@ -109,7 +105,7 @@ static_assert(well_formed(kIothreadDefaults));
 
 inline constexpr FlagDefault kDiscardDefaults[] = {
     {.id = "D1",
-     .applies = [](const DiskFacts& d) { return has_drive_rules(d.bus); },
+     .applies = [](const DiskFacts& d) { return is_disk_bus(d.bus); },
      .value = true,
      .why = "what the guest trims is given back to the storage",
      .source = "S0, S4"},
@@ -152,7 +148,7 @@ inline constexpr DiskInvariant kDiskInvariants[] = {
      .key = "cache",
      .broken =
          [](const DiskFacts& d, const DiskSettings& s) {
-           return uses_host_page_cache(s.cache) && has_drive_rules(d.bus) &&
+           return uses_host_page_cache(s.cache) && is_disk_bus(d.bus) &&
                   (d.mobility == Mobility::kMobile || d.shared || is_zfs(d.kind));
          },
      .why = "page caches of two nodes do not agree after a migration; on ZFS the data is cached twice",
@@ -184,7 +180,7 @@ inline constexpr DiskInvariant kDiskInvariants[] = {
      .key = "aio",
      .broken =
          [](const DiskFacts& d, const DiskSettings& s) {
-           return s.aio == AioMode::kIoUring && d.kind == StorageKind::kCifs && has_drive_rules(d.bus);
+           return s.aio == AioMode::kIoUring && d.kind == StorageKind::kCifs && is_disk_bus(d.bus);
          },
      .why = "PVE avoids io_uring on CIFS because of hangs",
      .instead = "no aio at all",
@@ -214,7 +210,7 @@ inline constexpr DiskWarning kDiskWarnings[] = {
      .key = "aio",
      .applies =
          [](const DiskFacts& d, const DiskSettings& s) {
-           return has_drive_rules(d.bus) && s.aio == AioMode::kThreads && is_direct(s.cache);
+           return is_disk_bus(d.bus) && s.aio == AioMode::kThreads && is_direct(s.cache);
          },
      .why = "threads together with an O_DIRECT cache mode costs a thread switch per request and gains nothing",
      .instead = "aio=io_uring",
@@ -223,7 +219,7 @@ inline constexpr DiskWarning kDiskWarnings[] = {
      .key = "cache",
      .applies =
          [](const DiskFacts& d, const DiskSettings& s) {
-           return has_drive_rules(d.bus) && uses_host_page_cache(s.cache) && !d.disposable;
+           return is_disk_bus(d.bus) && uses_host_page_cache(s.cache) && !d.disposable;
          },
      .why = "writes of the last seconds are lost with the host, and this disk is not disposable",
      .instead = "cache=none, or disposable: true where that is so",
@@ -239,7 +235,7 @@ inline constexpr DiskWarning kDiskWarnings[] = {
      .key = "storage",
      .applies =
          [](const DiskFacts& d, const DiskSettings&) {
-           return has_drive_rules(d.bus) && d.kind == StorageKind::kZfsFile && !has_zfs_direct_io(d);
+           return is_disk_bus(d.bus) && d.kind == StorageKind::kZfsFile && !has_zfs_direct_io(d);
          },
      .why = "before OpenZFS 2.3 a file on a dataset may refuse O_DIRECT, and the guest then does not start",
      .instead = "a move to a zfspool storage, never writeback",
@@ -247,7 +243,7 @@ inline constexpr DiskWarning kDiskWarnings[] = {
     {.id = "T3",
      .key = "storage",
      .applies = [](const DiskFacts& d,
-                   const DiskSettings&) { return has_drive_rules(d.bus) && d.kind == StorageKind::kZfsFile; },
+                   const DiskSettings&) { return is_disk_bus(d.bus) && d.kind == StorageKind::kZfsFile; },
      .why = "the disk is a file on a ZFS dataset: a zvol saves the file system in between",
      .instead = "a move to a zfspool storage",
      .source = "S1"},

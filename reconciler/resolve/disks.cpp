@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 #include "reconciler/resolve/resolver.h"
@@ -224,8 +225,7 @@ void Resolver::place_disk(VmContext& context, ResolvedDisk& disk) {
   }
 
   // The block size decides about the class, and the class about the storage.
-  const bool is_zvol_disk =
-      facts.kind == StorageKind::kZfsZvol && has_drive_rules(facts.bus) && disk.name != kCloudInit;
+  const bool is_zvol_disk = facts.kind == StorageKind::kZfsZvol && is_disk_bus(facts.bus) && disk.name != kCloudInit;
   const WrittenDisk* written = find_disk(context.written->disks, disk.name);
   const bool left = left_alone(context, written, disk.name, "volblocksize");
   const auto* rule = is_zvol_disk && !left ? choose(kVolblocksizeDefaults, facts) : nullptr;
@@ -289,7 +289,7 @@ bool Resolver::left_alone(const VmContext& context, const WrittenDisk* written, 
 
 void Resolver::disk_rules(VmContext&, ResolvedDisk& disk) {
   const DiskFacts& facts = disk.facts;
-  if (!has_drive_rules(facts.bus) || disk.name == kCloudInit) return;
+  if (!is_disk_bus(facts.bus) || disk.name == kCloudInit) return;
   const auto* cache = choose(kCacheDefaults, facts);
   stack_.add_rule("cache", value(Home::kDriveOption, "cache", to_text(cache->value)), cache->id);
   const AioDefault* aio = choose(kAioDefaults, facts);
@@ -310,8 +310,7 @@ void Resolver::disk_rules(VmContext&, ResolvedDisk& disk) {
 /// Takes out what speaks about other disks: facts, options of other buses, properties of zvols where there is none.
 /// Values for all disks go silently; what is stated on the disk itself is told.
 void Resolver::drop_foreign_settings(const VmContext& context, const ResolvedDisk& disk) {
-  const bool zvol =
-      disk.facts.kind == StorageKind::kZfsZvol && has_drive_rules(disk.facts.bus) && disk.name != kCloudInit;
+  const bool zvol = disk.facts.kind == StorageKind::kZfsZvol && is_disk_bus(disk.facts.bus) && disk.name != kCloudInit;
   const bool plain = disk.facts.bus == Bus::kScsi;
   const auto foreign = [&](std::string_view key) {
     if (is_one_of(kFactKeys, key)) return true;
@@ -336,7 +335,7 @@ void Resolver::drop_foreign_settings(const VmContext& context, const ResolvedDis
 }
 
 void Resolver::check_disk(VmContext& context, ResolvedDisk& disk) {
-  if (!has_drive_rules(disk.facts.bus) || disk.name == kCloudInit) return;
+  if (!is_disk_bus(disk.facts.bus) || disk.name == kCloudInit) return;
   const ResourceAddress where = address_of(*context.vm, disk);
   const std::string* live_storage = live_of(facts_.disk_storage, context.vm->vmid, disk.slot);
   DiskSettings settings;

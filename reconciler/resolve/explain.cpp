@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 #include "reconciler/policy/disk_rules.h"
@@ -67,7 +68,7 @@ std::string unset_aio_text(const DiskFacts& facts) {
 }
 
 std::optional<RuleChoice> rule_choice(const DiskFacts& facts, std::string_view key) {
-  if (!has_drive_rules(facts.bus)) return std::nullopt;
+  if (!is_disk_bus(facts.bus)) return std::nullopt;
   if (key == "cache") {
     const auto* row = choose(kCacheDefaults, facts);
     return choice(row, row != nullptr ? std::string(to_text(row->value)) : "");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 #include "reconciler/policy/storage_rules.h"
@@ -11,11 +12,6 @@ namespace pvr {
 namespace {
 
 ResourceAddress address_of(const ResolvedVm& vm) { return {AddressKind::kVm, vm.name, {}}; }
-
-bool is_family(std::string_view key, std::string_view family) {
-  return key.size() > family.size() && key.starts_with(family) &&
-         key.find_first_not_of("0123456789", family.size()) == std::string_view::npos;
-}
 
 /// A property of a decoded property string, or empty.
 std::string_view part(const OptionValue* value, std::string_view key) {
@@ -37,13 +33,6 @@ std::optional<T> plain(const std::optional<Spanned<T>>& value) {
 const WrittenLane* find_lane(const FleetDocument& document, std::string_view name) {
   const auto at = std::ranges::find(document.lanes, name, &WrittenLane::name);
   return at == document.lanes.end() ? nullptr : &*at;
-}
-
-GuestOs os_of(std::string_view ostype, GuestOs otherwise) {
-  if (ostype.empty()) return otherwise;
-  if (ostype.starts_with("w")) return GuestOs::kWindows;  // win11 win10 win8 win7 wvista wxp w2k w2k3 w2k8
-  if (ostype == "l26" || ostype == "l24") return GuestOs::kLinux;
-  return otherwise;
 }
 
 }  // namespace
@@ -109,7 +98,7 @@ void Resolver::guest_options(VmContext& context) {
     }
   }
   const Candidate* ostype = stack_.winner("ostype");
-  guest.os = os_of(text_value(ostype != nullptr ? ostype->value : nullptr), guest.os);
+  guest.os = os_of_type(text_value(ostype != nullptr ? ostype->value : nullptr), guest.os);
   vm.os = guest.os;
   find_devices(context);
   derive_mobility(context);
@@ -123,7 +112,7 @@ void Resolver::guest_options(VmContext& context) {
   stack_.drop_if([&](std::string_view key) { return is_left(context.written->leave, key); });
   stack_.emit(vm.options);
   for (auto& [key, resolved] : vm.options) {
-    auto* net = is_family(key, "net") ? std::get_if<PropertyString>(&resolved.value) : nullptr;
+    auto* net = is_numbered(key, "net") ? std::get_if<PropertyString>(&resolved.value) : nullptr;
     if (net != nullptr && net->find("model") == nullptr)
       net->set("model", std::string(choose(kNetModelDefaults, guest)->value));
   }
@@ -133,7 +122,7 @@ void Resolver::guest_options(VmContext& context) {
 void Resolver::find_devices(VmContext& context) {
   for (const Candidate& candidate : stack_.candidates()) {
     if (stack_.winner(candidate.key) != &candidate) continue;
-    if (is_family(candidate.key, "hostpci")) {
+    if (is_numbered(candidate.key, "hostpci")) {
       context.facts.passthrough = true;
       context.facts.passthrough_pci = true;
       const std::string_view mapping = part(candidate.value, "mapping");

@@ -13,7 +13,7 @@
 
 #include "providers/host/local_runner.h"
 #include "providers/host/process.h"
-#include "providers/host/quote.h"
+#include "reconciler/base/text.h"
 
 namespace pvr {
 namespace {

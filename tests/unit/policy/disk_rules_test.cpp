@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "reconciler/model/guest_options.h"
 #include "reconciler/policy/guest_rules.h"
 #include "reconciler/policy/storage_rules.h"
 #include "reconciler/policy/zvol_rules.h"
@@ -142,7 +143,7 @@ TEST(DiskRules, EveryInvariantAndWarningIsMetSomewhereAndNotEverywhere) {
   Coverage zvol_warnings(kZvolWarnings);
   for_all_disks([&](const DiskFacts& facts) {
     // Facts these tables do not look at are left at one value.
-    if (!has_drive_rules(facts.bus) || facts.media != Media::kUnknown || facts.pve_major == 0) return;
+    if (!is_disk_bus(facts.bus) || facts.media != Media::kUnknown || facts.pve_major == 0) return;
     for (const CacheMode cache : {CacheMode::kNone, CacheMode::kWriteback, CacheMode::kUnsafe}) {
       for (const AioMode aio : {AioMode::kNative, AioMode::kThreads, AioMode::kIoUring}) {
         const DiskSettings settings{.cache = cache,
