@@ -21,15 +21,8 @@ class SimulatedNodes final : public CommandRunner {
                    .message = "no connection to node \"" + command.node + "\"",
                    .effect = command.acts && answer.delivery != pvesim::Delivery::kConnectRefused ? Effect::kPossible
                                                                                                   : Effect::kNone};
-    CommandOutput output{.exit_code = answer.exit_code, .out = std::move(answer.out), .err = std::move(answer.err)};
-    if (!command.on_line) return output;
-    std::string_view rest = output.out;
-    for (auto end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
-      command.on_line(rest.substr(0, end));
-      rest.remove_prefix(end + 1);
-    }
-    output.out.clear();
-    return output;
+    return by_lines(command,
+                    {.exit_code = answer.exit_code, .out = std::move(answer.out), .err = std::move(answer.err)});
   }
 
  private:

@@ -30,6 +30,9 @@ struct CommandOutput {
   std::string err = {};
 };
 
+/// For a runner that has the whole output at once: gives the lines to `on_line`, where the command has one.
+[[nodiscard]] CommandOutput by_lines(const Command& command, CommandOutput output);
+
 /// Runs commands on nodes. Safe from several threads. A command that ran and failed is no error here, its exit code
 /// tells. Errors: kUnreachable (no connection, host key refused, connection lost on the way), kForbidden (the node
 /// refuses this user), kTimeout, kInterrupted (by `stop`), kMalformed (more output than can be meant). `effect` is

@@ -547,7 +547,7 @@ std::optional<std::int64_t> read_date(std::string_view text) {
       std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(month / 3 + 1)), std::chrono::day(*day)};
   if (!hours || !minutes || !seconds || !date.ok()) return std::nullopt;
   const auto days = std::chrono::sys_days(date).time_since_epoch();
-  return std::chrono::seconds(days).count() + *hours * 3600 + *minutes * 60 + *seconds;
+  return std::chrono::seconds(days).count() + std::int64_t{3600} * *hours + std::int64_t{60} * *minutes + *seconds;
 }
 
 }  // namespace pvr

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <utility>
 
@@ -49,8 +50,6 @@ std::optional<std::uint64_t> number(std::string_view text) {
   return value;
 }
 
-bool is_power_of_two(std::uint64_t n) { return n != 0 && (n & (n - 1)) == 0; }
-
 bool is_checksum(std::string_view text) {
   return text.size() == 64 &&
          std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
@@ -65,7 +64,7 @@ std::vector<std::string> HostZfs::as_root(std::vector<std::string> argv) const {
   return argv;
 }
 
-Result<CommandOutput> HostZfs::run(Command command) {
+Result<CommandOutput> HostZfs::run(const Command& command) {
   if (const Status right = know(command.node); !right) return Error(right.error());
   auto ended = runner_.run(command);
   if (!ended) return ended;
@@ -84,7 +83,7 @@ Status HostZfs::act(const std::string& node, std::vector<std::string> argv) {
     if (ended) return Done{};
     // Fact: straight after a volume was made, udev probes its device and `zfs destroy` finds it busy.
     if (ended.error().kind != ErrorKind::kLocked || tries == kBusyTries) return Error(ended.error());
-    if (const Status settled = settle(node); !settled) return settled;
+    if (Status settled = settle(node); !settled) return settled;
     if (!clock_.wait(kBusyPause, {})) return Error(ended.error());
   }
 }
@@ -237,7 +236,7 @@ Result<std::vector<std::string>> HostZfs::holders(const std::string& node, const
   if (!found) return std::move(found).error();
   if (found->present) return std::move(found->holders);
   // No link is no proof: udev may be late. A volume without a device is not open, though nobody may believe it at once.
-  if (const Status settled = settle(node); !settled) return Error(settled.error());
+  if (Status settled = settle(node); !settled) return Error(settled.error());
   found = device(node, volume, true);
   if (!found) return std::move(found).error();
   if (found->present) return std::move(found->holders);
@@ -263,7 +262,7 @@ Status HostZfs::link_follows(const std::string& node, const LiveDataset& volume)
   const auto block = volume.bytes("volblocksize");
   for (int tries = 1;; ++tries) {
     // Fact: `zfs` returns before /dev/zvol follows; for a moment the link may lead to another device.
-    if (const Status settled = settle(node); !settled) return settled;
+    if (Status settled = settle(node); !settled) return settled;
     const auto found = device(node, volume.name, false);
     if (!found) return Error(found.error());
     if (found->present && size == found->size && block == found->block) return Done{};
@@ -306,7 +305,7 @@ Status HostZfs::create_dataset(const std::string& node, const std::string& name,
 Status HostZfs::create_zvol(const std::string& node, const NewZvol& zvol) {
   if (Status fine = checked(dataset_problem(zvol.name)); !fine) return fine;
   if (Status fine = checked_properties(zvol.properties); !fine) return fine;
-  if (!is_power_of_two(zvol.volblocksize.bytes) || zvol.volblocksize.bytes < 512)
+  if (!std::has_single_bit(zvol.volblocksize.bytes) || zvol.volblocksize.bytes < 512)
     return Error{.kind = ErrorKind::kRejected,
                  .message = fmt::format("{} is no volblocksize: a power of two from 512 bytes on is wanted",
                                         to_text(zvol.volblocksize))};

@@ -57,7 +57,7 @@ class HostZfs final : public ZfsHost {
   };
 
   /// Runs it; an exit code other than 0 is an error.
-  [[nodiscard]] Result<CommandOutput> run(Command command);
+  [[nodiscard]] Result<CommandOutput> run(const Command& command);
   [[nodiscard]] Result<CommandOutput> read(const std::string& node, std::vector<std::string> argv);
   /// A change; waits and tries again while the dataset is busy.
   [[nodiscard]] Status act(const std::string& node, std::vector<std::string> argv);

@@ -1,6 +1,7 @@
 // zfs create, set, inherit, rename, destroy and snapshot.
 
 #include <algorithm>
+#include <bit>
 #include <cctype>
 #include <utility>
 
@@ -40,8 +41,6 @@ std::int64_t available(HostCall& call, const std::string& dataset) {
   place.path = dataset;
   return space_of(call.world, place).available;
 }
-
-bool is_power_of_two(std::int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
 
 /// Puts a value where it belongs. "": done; else the refusal.
 std::string assign(HostCall& call, const Dataset& dataset, const std::string& name, const std::string& value) {
@@ -125,7 +124,7 @@ HostAnswer create(HostCall& call) {
   for (const auto& [property, value] : properties) {
     if (property == "volblocksize" && !volsize.empty()) {
       const std::int64_t block = zfs_number(value);
-      if (!is_power_of_two(block) || block < 512 || block > kLargestBlock)
+      if (block < 512 || !std::has_single_bit(static_cast<std::uint64_t>(block)) || block > kLargestBlock)
         return refuse(1, cannot + "'volblocksize' must be power of 2 from 512B to 16M");
       made.volblocksize = block;
       if (block < kDefaultBlock)

@@ -27,16 +27,7 @@ Result<CommandOutput> SimulatedRunner::run(const Command& command) {
   if (mishap != HostMishap::kNone || answer.delivery == pvesim::Delivery::kLost) return no_way(effect);
   if (answer.delivery != pvesim::Delivery::kAnswer)
     return no_way(answer.delivery == pvesim::Delivery::kConnectRefused ? Effect::kNone : effect);
-  CommandOutput output{.exit_code = answer.exit_code, .out = std::move(answer.out), .err = std::move(answer.err)};
-  if (!command.on_line) return output;
-  std::string_view rest = output.out;
-  for (auto end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
-    command.on_line(rest.substr(0, end));
-    rest.remove_prefix(end + 1);
-  }
-  if (!rest.empty()) command.on_line(rest);
-  output.out.clear();
-  return output;
+  return by_lines(command, {.exit_code = answer.exit_code, .out = std::move(answer.out), .err = std::move(answer.err)});
 }
 
 int SimulatedRunner::commands() const {
