@@ -60,7 +60,7 @@ std::string value_text(const Setting* setting, std::string_view key, const Optio
     }
     return "{" + text + "}";
   }
-  const std::string text = to_text(value);
+  std::string text = to_text(value);
   if (setting != nullptr && setting->kind == ValueKind::kEnum) return text;
   return scalar(text);
 }

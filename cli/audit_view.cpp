@@ -95,38 +95,6 @@ void print_subject(std::string& out, const AuditSubject& subject, const TextOpti
   out += '\n';
 }
 
-std::string markdown_plain(std::string_view text) {
-  std::string out;
-  for (const char c : printable(text)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '|':
-      case '`':
-      case '*':
-      case '_':
-      case '[':
-      case ']':
-      case '#':
-      case '@':
-      case '~':
-      case '\\':
-        out += fmt::format("&#{};", static_cast<int>(c));
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::vector<AuditSubject> by_subject(const AuditReport& report) {

@@ -38,53 +38,26 @@ ul { padding-left: 1.2rem; }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 )css";
 
-/// Text that is no markup, wherever it stands.
-std::string plain(std::string_view text) {
-  std::string out;
-  for (const char c : printable(text)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 void add_finding(std::string& out, const AuditFinding& finding) {
   out += fmt::format(
       "<div class=\"finding\" id=\"{}\">\n<p><span class=\"tag {}\">{}</span><span class=\"rule\">{}</span>{}</p>\n",
-      plain(finding.id), to_word(finding.severity), to_word(finding.severity), plain(finding.rule),
-      plain(finding.what));
-  out += fmt::format("<p class=\"soft\">{} [{}]</p>\n", plain(finding.why), plain(finding.source));
+      html_plain(finding.id), to_word(finding.severity), to_word(finding.severity), html_plain(finding.rule),
+      html_plain(finding.what));
+  out += fmt::format("<p class=\"soft\">{} [{}]</p>\n", html_plain(finding.why), html_plain(finding.source));
   for (const std::string& cost : costs_of(finding.cost))
-    out += fmt::format("<p class=\"warning\">Costs {}.</p>\n", plain(cost));
-  if (!finding.fix.advice.empty()) out += fmt::format("<p>{}</p>\n", plain(finding.fix.advice));
+    out += fmt::format("<p class=\"warning\">Costs {}.</p>\n", html_plain(cost));
+  if (!finding.fix.advice.empty()) out += fmt::format("<p>{}</p>\n", html_plain(finding.fix.advice));
   if (!finding.fix.caution.empty())
-    out += fmt::format("<p><span class=\"tag error\">Caution:</span> {}</p>\n", plain(finding.fix.caution));
+    out += fmt::format("<p><span class=\"tag error\">Caution:</span> {}</p>\n", html_plain(finding.fix.caution));
   out += "</div>\n";
 }
 
 void add_subject(std::string& out, const AuditSubject& subject) {
   const AuditFinding& first = *subject.findings.front();
-  out += fmt::format("<section>\n<h2>{}", plain(subject.subject));
+  out += fmt::format("<section>\n<h2>{}", html_plain(subject.subject));
   if (subject.subject.starts_with("vm/") && !first.name.empty())
-    out += fmt::format(" <span class=\"soft\">{}{}</span>", plain(first.name),
-                       first.node.empty() ? "" : " on " + plain(first.node));
+    out += fmt::format(" <span class=\"soft\">{}{}</span>", html_plain(first.name),
+                       first.node.empty() ? "" : " on " + html_plain(first.node));
   out += "</h2>\n";
   for (const AuditFinding* finding : subject.findings) add_finding(out, *finding);
   for (const std::string_view command : commands_of(subject)) {
@@ -93,11 +66,11 @@ void add_subject(std::string& out, const AuditSubject& subject) {
     });
     out += fmt::format(
         "<div class=\"fix\"><span class=\"tag good\">Fix</span> <span class=\"soft\">({})</span><pre>{}</pre></div>\n",
-        to_text((*with)->fix.effect), plain(command));
+        to_text((*with)->fix.effect), html_plain(command));
   }
   std::string lines;
   for (const AuditFinding* finding : subject.findings)
-    if (!finding->fix.fleet.empty()) lines += plain(fleet_line(finding->fix)) + "\n";
+    if (!finding->fix.fleet.empty()) lines += html_plain(fleet_line(finding->fix)) + "\n";
   if (!lines.empty()) out += "<details><summary>In a fleet</summary><pre>" + lines + "</pre></details>\n";
   out += "</section>\n";
 }
@@ -105,7 +78,7 @@ void add_subject(std::string& out, const AuditSubject& subject) {
 void add_list(std::string& out, std::string_view title, const std::vector<std::string>& entries) {
   if (entries.empty()) return;
   out += fmt::format("<section>\n<h2>{}</h2>\n<ul>\n", title);
-  for (const std::string& entry : entries) out += "<li>" + plain(entry) + "</li>\n";
+  for (const std::string& entry : entries) out += "<li>" + html_plain(entry) + "</li>\n";
   out += "</ul>\n</section>\n";
 }
 
@@ -119,7 +92,7 @@ std::string audit_html(const AuditReport& report, const std::string& written) {
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
       "<title>Audit of {}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n<h1>Audit of {}</h1>\n"
       "<p class=\"soft\">{} · {}</p>\n",
-      plain(cluster), kStyle, plain(cluster), plain(extent_of(report)), plain(written));
+      html_plain(cluster), kStyle, html_plain(cluster), html_plain(extent_of(report)), html_plain(written));
   out += "<ul class=\"counts\">\n";
   const auto count = [&out](std::string_view name, std::string_view style, std::size_t number) {
     out += fmt::format("<li class=\"{}\"><b>{}</b>{}</li>\n", style, number, name);

@@ -16,6 +16,24 @@ std::size_t colour_sequence(std::string_view text) {
 
 bool starts_code_point(char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }
 
+/// The marks, and what begins a tag or a reference, as character references: HTML and Markdown both read them.
+std::string escaped(std::string_view text, std::string_view marks) {
+  std::string out;
+  for (const char c : printable(text)) {
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (marks.find(c) != std::string_view::npos)
+      out += fmt::format("&#{};", static_cast<int>(c));
+    else
+      out += c;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string Style::paint(std::string_view code, std::string_view text) const {
@@ -101,6 +119,10 @@ std::string printable(std::string_view text) {
   }
   return out;
 }
+
+std::string html_plain(std::string_view text) { return escaped(text, "\"'"); }
+
+std::string markdown_plain(std::string_view text) { return escaped(text, "|`*_[]#@~\\"); }
 
 std::string to_human(std::chrono::seconds span) {
   const auto seconds = std::max<std::chrono::seconds::rep>(span.count(), 0);

@@ -39,6 +39,11 @@ class Style {
 /// Control characters become visible, so that no text of a cluster or a file can move the cursor.
 [[nodiscard]] std::string printable(std::string_view text);
 
+/// Text that is no markup wherever it stands in HTML, attributes included; control characters made visible.
+[[nodiscard]] std::string html_plain(std::string_view text);
+/// Text that is no markup in Markdown of forges, in tables and outside: no mention, no link, no cell border.
+[[nodiscard]] std::string markdown_plain(std::string_view text);
+
 /// "45 s", "11 min", "2 h 05 min", "3 d 4 h".
 [[nodiscard]] std::string to_human(std::chrono::seconds span);
 /// "1 VM", "3 VMs".

@@ -17,56 +17,8 @@ namespace {
 
 constexpr std::size_t kLongestValue = 160;
 
-/// Text that is no markup, in tables and outside.
-std::string plain(std::string_view text) {
-  std::string out;
-  for (const char c : printable(shortened(text, kLongestValue * 3))) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '|':
-        out += "&#124;";
-        break;
-      case '`':
-        out += "&#96;";
-        break;
-      case '*':
-        out += "&#42;";
-        break;
-      case '_':
-        out += "&#95;";
-        break;
-      case '[':
-        out += "&#91;";
-        break;
-      case ']':
-        out += "&#93;";
-        break;
-      case '#':
-        out += "&#35;";
-        break;
-      case '@':
-        out += "&#64;";
-        break;
-      case '~':
-        out += "&#126;";
-        break;
-      case '\\':
-        out += "&#92;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
+/// A sentence of a table's cell.
+std::string plain(std::string_view text) { return markdown_plain(shortened(text, kLongestValue * 3)); }
 
 std::string code(std::string_view text) {
   return text.empty() ? std::string("unset") : "<code>" + plain(shortened(text, kLongestValue)) + "</code>";

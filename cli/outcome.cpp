@@ -32,6 +32,11 @@ ExitCode code_of(const Error& error) {
   return error.kind == ErrorKind::kInterrupted ? ExitCode::kInterrupted : ExitCode::kError;
 }
 
+ExitCode fail_with(const Invocation& invocation, Terminal& terminal, const Error& error) {
+  tell_error(invocation, terminal, error.text());
+  return code_of(error);
+}
+
 bool is_plan_file(const std::string& text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   return first != std::string::npos && text[first] == '{' &&

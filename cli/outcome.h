@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/exit_code.h"
+#include "cli/terminal.h"
 #include "reconciler/base/result.h"
 #include "reconciler/model/event.h"
 #include "reconciler/model/plan.h"
@@ -17,6 +18,8 @@ namespace pvr::cli {
 [[nodiscard]] ExitCode code_of(const Plan& plan, const ApplyReport& report);
 /// Exit code of an error from outside.
 [[nodiscard]] ExitCode code_of(const Error& error);
+/// Says the error and gives its exit code.
+[[nodiscard]] ExitCode fail_with(const Invocation& invocation, Terminal& terminal, const Error& error);
 
 /// Whether `text` is a plan file rather than a fleet.
 [[nodiscard]] bool is_plan_file(const std::string& text);

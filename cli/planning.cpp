@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 namespace pvr::cli {
 namespace {
@@ -53,6 +54,15 @@ Result<EngineOptions> engine_options(const Invocation& invocation, const Written
   }
   options.plan.utc_offset = local_utc_offset(std::chrono::system_clock::now());
   return options;
+}
+
+Result<Session> open_session(const Invocation& invocation, const Terminal& terminal, const WrittenCluster& document,
+                             std::stop_token stop) {
+  auto connection = Connection::open(invocation, terminal, document, std::move(stop));
+  if (!connection) return std::move(connection).error();
+  auto options = engine_options(invocation, document, **connection);
+  if (!options) return std::move(options).error();
+  return Session{.connection = std::move(*connection), .options = std::move(*options)};
 }
 
 }  // namespace pvr::cli

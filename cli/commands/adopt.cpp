@@ -17,21 +17,14 @@ namespace pvr::cli {
 
 ExitCode run_adopt(const Invocation& invocation, Terminal& terminal) {
   Interruption interruption([&](const std::string&) { tell(invocation, terminal, "Interrupted."); });
-  const auto fail = [&](const Error& error) {
-    tell_error(invocation, terminal, error.text());
-    return code_of(error);
-  };
   if (!invocation.fleet_out.empty() && std::filesystem::exists(invocation.fleet_out)) {
     tell_error(invocation, terminal, fmt::format("{} exists already; nothing is overwritten", invocation.fleet_out));
     return ExitCode::kError;
   }
-  const auto connection = Connection::open(invocation, terminal, WrittenCluster{}, interruption.token());
-  if (!connection) return fail(connection.error());
-  const auto options = engine_options(invocation, WrittenCluster{}, **connection);
-  if (!options) return fail(options.error());
-  const auto found =
-      audit_cluster((*connection)->pve(), (*connection)->clock(), nullptr, *options, interruption.token());
-  if (!found) return fail(found.error());
+  const auto session = open_session(invocation, terminal, WrittenCluster{}, interruption.token());
+  if (!session) return fail_with(invocation, terminal, session.error());
+  const auto found = audit_cluster(session->pve(), session->clock(), nullptr, session->options, interruption.token());
+  if (!found) return fail_with(invocation, terminal, found.error());
   SourceSet nothing;
   nothing.add("adopted", "version: 1\n");
   const Checked<FleetDocument> base = load_fleet(std::move(nothing));

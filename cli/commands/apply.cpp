@@ -41,8 +41,7 @@ Prepared leave_with(ExitCode code) {
 }
 
 Prepared fail(const Invocation& invocation, Terminal& terminal, const Error& error) {
-  tell_error(invocation, terminal, error.text());
-  return leave_with(code_of(error));
+  return leave_with(fail_with(invocation, terminal, error));
 }
 
 std::string text_of_file(const std::string& name) {
@@ -95,23 +94,21 @@ Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const 
 }
 
 /// Makes the plan to carry out from a fleet and a cluster.
-using MakePlan = std::function<Result<PlanResult>(Connection&, std::shared_ptr<const FleetDocument>, EngineOptions,
-                                                  std::stop_token)>;
+using MakePlan =
+    std::function<Result<PlanResult>(const Session&, std::shared_ptr<const FleetDocument>, std::stop_token)>;
 
-Result<PlanResult> whole_plan(Connection& connection, std::shared_ptr<const FleetDocument> document,
-                              EngineOptions options, std::stop_token stop) {
-  return plan(connection.pve(), connection.clock(), std::move(document), std::move(options), std::move(stop));
+Result<PlanResult> whole_plan(const Session& session, std::shared_ptr<const FleetDocument> document,
+                              std::stop_token stop) {
+  return plan(session.pve(), session.clock(), std::move(document), session.options, std::move(stop));
 }
 
 Prepared from_fleet(const Invocation& invocation, Terminal& terminal, const Interruption& interruption,
                     const MakePlan& make) {
   const auto document = load_or_tell(invocation, terminal);
   if (!document) return leave_with(ExitCode::kError);
-  auto connection = Connection::open(invocation, terminal, document->cluster, {});  // as above: effects are awaited
-  if (!connection) return fail(invocation, terminal, connection.error());
-  const auto options = engine_options(invocation, document->cluster, **connection);
-  if (!options) return fail(invocation, terminal, options.error());
-  auto made = make(**connection, document, *options, interruption.token());
+  auto session = open_session(invocation, terminal, document->cluster, {});  // as above: effects are awaited
+  if (!session) return fail(invocation, terminal, session.error());
+  auto made = make(*session, document, interruption.token());
   if (!made) return fail(invocation, terminal, made.error());
   tell_diagnostics(invocation, terminal, made->diagnostics, *document->sources);
   if (!made->ok()) return leave_with(ExitCode::kError);
@@ -119,7 +116,7 @@ Prepared from_fleet(const Invocation& invocation, Terminal& terminal, const Inte
   prepared.limits.parallelism = number_limit(document->cluster, "parallelism", prepared.limits.parallelism);
   prepared.limits.copies_per_node = number_limit(document->cluster, "copies_per_node", prepared.limits.copies_per_node);
   prepared.plan = std::move(made->plan);
-  prepared.connection = std::move(connection).value();
+  prepared.connection = std::move(session->connection);
   return prepared;
 }
 
@@ -224,22 +221,20 @@ ExitCode run_apply(const Invocation& invocation, Terminal& terminal) {
 }
 
 ExitCode run_gc(const Invocation& invocation, Terminal& terminal) {
-  return carry_out(invocation, terminal,
-                   [](Connection& connection, std::shared_ptr<const FleetDocument> document, EngineOptions options,
-                      std::stop_token stop) {
-                     return plan_gc(connection.pve(), connection.clock(), std::move(document), std::move(options),
-                                    std::move(stop));
-                   });
+  const MakePlan make = [](const Session& session, std::shared_ptr<const FleetDocument> document,
+                           std::stop_token stop) {
+    return plan_gc(session.pve(), session.clock(), std::move(document), session.options, std::move(stop));
+  };
+  return carry_out(invocation, terminal, make);
 }
 
 ExitCode run_rollback(const Invocation& invocation, Terminal& terminal) {
   const std::string target = invocation.words.at(0) + "/" + invocation.words.at(1);
-  return carry_out(invocation, terminal,
-                   [&target](Connection& connection, std::shared_ptr<const FleetDocument> document,
-                             EngineOptions options, std::stop_token stop) {
-                     return plan_rollback(connection.pve(), connection.clock(), std::move(document), std::move(options),
-                                          target, std::move(stop));
-                   });
+  const MakePlan make = [&target](const Session& session, std::shared_ptr<const FleetDocument> document,
+                                  std::stop_token stop) {
+    return plan_rollback(session.pve(), session.clock(), std::move(document), session.options, target, std::move(stop));
+  };
+  return carry_out(invocation, terminal, make);
 }
 
 }  // namespace pvr::cli

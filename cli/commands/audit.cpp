@@ -1,8 +1,6 @@
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <ostream>
 
 #include "cli/adopt_view.h"
@@ -17,6 +15,7 @@
 #include "cli/planning.h"
 #include "cli/sarif_view.h"
 #include "reconciler/audit/audit.h"
+#include "reconciler/base/timestamp.h"
 #include "reconciler/engine/adopt.h"
 #include "schema/fleet_schema.h"
 
@@ -50,8 +49,8 @@ bool fails(const AuditReport& report, const std::string& limit) {
 }
 
 /// The plan that mends the selected findings: a fleet that keeps everything else as it is, through the same planner.
-ExitCode show_fixes(const Invocation& invocation, Terminal& terminal, Connection& connection,
-                    const EngineOptions& options, const AuditResult& found, const std::stop_token& stop) {
+ExitCode show_fixes(const Invocation& invocation, Terminal& terminal, const Session& session, const AuditResult& found,
+                    const std::stop_token& stop) {
   AdoptOptions how;
   for (const std::string& id : invocation.fix) {
     const auto at = std::ranges::find(found.report.findings, id, &AuditFinding::id);
@@ -86,12 +85,9 @@ ExitCode show_fixes(const Invocation& invocation, Terminal& terminal, Connection
     tell_diagnostics(invocation, terminal, fleet.diagnostics, *fleet.value->sources);
     return ExitCode::kError;
   }
-  const auto made = plan(connection.pve(), connection.clock(),
-                         std::make_shared<const FleetDocument>(std::move(*fleet.value)), options, stop);
-  if (!made) {
-    tell_error(invocation, terminal, made.error().text());
-    return code_of(made.error());
-  }
+  const auto made = plan(session.pve(), session.clock(), std::make_shared<const FleetDocument>(std::move(*fleet.value)),
+                         session.options, stop);
+  if (!made) return fail_with(invocation, terminal, made.error());
   terminal.out << (invocation.output == OutputForm::kJson ? plan_json(made->plan)
                    : invocation.output == OutputForm::kMarkdown
                        ? plan_markdown(made->plan)
@@ -115,23 +111,15 @@ ExitCode run_audit(const Invocation& invocation, Terminal& terminal) {
     accepted = load_or_tell(other, terminal);
     if (!accepted) return ExitCode::kError;
   }
-  const auto fail = [&](const Error& error) {
-    tell_error(invocation, terminal, error.text());
-    return code_of(error);
-  };
   const WrittenCluster cluster = document ? document->cluster : WrittenCluster{};
-  const auto connection = Connection::open(invocation, terminal, cluster, interruption.token());
-  if (!connection) return fail(connection.error());
-  const auto options = engine_options(invocation, cluster, **connection);
-  if (!options) return fail(options.error());
-  auto found = audit_cluster((*connection)->pve(), (*connection)->clock(), document, *options, interruption.token());
-  if (!found) return fail(found.error());
+  const auto session = open_session(invocation, terminal, cluster, interruption.token());
+  if (!session) return fail_with(invocation, terminal, session.error());
+  auto found = audit_cluster(session->pve(), session->clock(), document, session->options, interruption.token());
+  if (!found) return fail_with(invocation, terminal, found.error());
   if (document) tell_diagnostics(invocation, terminal, found->diagnostics, *document->sources);
-  if (accepted) suppress(found->report, accepted->suppressions, (*connection)->clock().wall());
-  if (!invocation.fix.empty())
-    return show_fixes(invocation, terminal, **connection, *options, *found, interruption.token());
-  const auto now = std::chrono::floor<std::chrono::seconds>((*connection)->clock().wall());
-  terminal.out << shown(found->report, invocation, terminal, fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", now));
+  if (accepted) suppress(found->report, accepted->suppressions, session->clock().wall());
+  if (!invocation.fix.empty()) return show_fixes(invocation, terminal, *session, *found, interruption.token());
+  terminal.out << shown(found->report, invocation, terminal, rfc3339(session->clock().wall()));
   if (found->report.partial) return ExitCode::kPartly;
   return fails(found->report, invocation.fail_on) ? ExitCode::kChanges : ExitCode::kDone;
 }

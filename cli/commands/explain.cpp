@@ -138,19 +138,15 @@ ExitCode run_explain(const Invocation& invocation, Terminal& terminal) {
   Interruption interruption([&](const std::string&) { tell(invocation, terminal, "Interrupted."); });
   const auto document = load_or_tell(invocation, terminal);
   if (!document) return ExitCode::kError;
-  const auto fail = [&](const Error& error) {
-    tell_error(invocation, terminal, error.text());
-    return code_of(error);
-  };
 
   ResolvedFleet fleet;
   Diagnostics diagnostics;
   if (has_cluster(invocation, terminal, *document)) {
     const auto connection = Connection::open(invocation, terminal, document->cluster, interruption.token());
-    if (!connection) return fail(connection.error());
+    if (!connection) return fail_with(invocation, terminal, connection.error());
     auto found = status((*connection)->pve(), (*connection)->clock(), document, {.zfs = (*connection)->zfs()},
                         interruption.token());
-    if (!found) return fail(found.error());
+    if (!found) return fail_with(invocation, terminal, found.error());
     fleet = std::move(found->fleet);
     diagnostics = std::move(found->diagnostics);
   } else {
@@ -165,7 +161,7 @@ ExitCode run_explain(const Invocation& invocation, Terminal& terminal) {
   }
 
   const auto question = read_question(invocation.words, fleet);
-  if (!question) return fail(question.error());
+  if (!question) return fail_with(invocation, terminal, question.error());
   const std::vector<Explanation> explanations = answer(*question, fleet);
   if (explanations.empty()) {
     tell_error(invocation, terminal,

@@ -34,16 +34,10 @@ ExitCode run_plan(const Invocation& invocation, Terminal& terminal) {
   const auto document = load_or_tell(invocation, terminal);
   if (!document) return ExitCode::kError;
 
-  const auto fail = [&](const Error& error) {
-    tell_error(invocation, terminal, error.text());
-    return code_of(error);
-  };
-  const auto connection = Connection::open(invocation, terminal, document->cluster, interruption.token());
-  if (!connection) return fail(connection.error());
-  const auto options = engine_options(invocation, document->cluster, **connection);
-  if (!options) return fail(options.error());
-  const auto made = plan((*connection)->pve(), (*connection)->clock(), document, *options, interruption.token());
-  if (!made) return fail(made.error());
+  const auto session = open_session(invocation, terminal, document->cluster, interruption.token());
+  if (!session) return fail_with(invocation, terminal, session.error());
+  const auto made = plan(session->pve(), session->clock(), document, session->options, interruption.token());
+  if (!made) return fail_with(invocation, terminal, made.error());
   tell_diagnostics(invocation, terminal, made->diagnostics, *document->sources);
   if (!made->ok()) return ExitCode::kError;
 

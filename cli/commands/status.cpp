@@ -44,16 +44,10 @@ ExitCode run_status(const Invocation& invocation, Terminal& terminal) {
   Interruption interruption([&](const std::string&) { tell(invocation, terminal, "Interrupted."); });
   const auto document = load_or_tell(invocation, terminal);
   if (!document) return ExitCode::kError;
-  const auto fail = [&](const Error& error) {
-    tell_error(invocation, terminal, error.text());
-    return code_of(error);
-  };
-  const auto connection = Connection::open(invocation, terminal, document->cluster, interruption.token());
-  if (!connection) return fail(connection.error());
-  const auto options = engine_options(invocation, document->cluster, **connection);
-  if (!options) return fail(options.error());
-  auto found = status((*connection)->pve(), (*connection)->clock(), document, *options, interruption.token());
-  if (!found) return fail(found.error());
+  const auto session = open_session(invocation, terminal, document->cluster, interruption.token());
+  if (!session) return fail_with(invocation, terminal, session.error());
+  auto found = status(session->pve(), session->clock(), document, session->options, interruption.token());
+  if (!found) return fail_with(invocation, terminal, found.error());
   tell_diagnostics(invocation, terminal, found->diagnostics, *document->sources);
   if (has_errors(found->diagnostics)) return ExitCode::kError;
   std::string unknown;

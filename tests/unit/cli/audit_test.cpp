@@ -124,7 +124,7 @@ TEST(AuditViews, HtmlNeedsNothingFromElsewhereAndTextIsNoMarkup) {
   const std::string page = audit_html(report, "2027-01-15T08:00:00Z");
   for (const char* never : {"<script", "<img", "http://", "https://", "src=\"", "@import", "url("})
     EXPECT_THAT(page, Not(HasSubstr(never)));
-  EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;more&quot;"));
+  EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;more&#34;"));
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
   EXPECT_THAT(page, HasSubstr("qm set 301 --scsi0"));
 }
