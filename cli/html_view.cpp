@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kStyle = R"css(
 :root { color-scheme: light dark; --back: #f6f7f9; --card: #ffffff; --ink: #1c2430; --soft: #5b6675; --line: #dde2e9;
   --error: #b3261e; --warning: #8a5a00; --notice: #1d5fa8; --good: #1b6e3c; --code: #eef1f5; }
-@media (prefers-color-scheme: dark) { :root { --back: #12161c; --card: #1b212a; --ink: #e6eaf0; --soft: #9aa6b5;
+@media screen and (prefers-color-scheme: dark) { :root { --back: #12161c; --card: #1b212a; --ink: #e6eaf0; --soft: #9aa6b5;
   --line: #2e3743; --error: #ff8a80; --warning: #f5c067; --notice: #8ec2ff; --good: #7fd6a0; --code: #232b36; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }

@@ -52,16 +52,20 @@ sub run {
   return $text;
 }
 
-# Properties of one dataset or snapshot; "-" is no value. A user property counts only where it was set: they are inherited.
+# Properties of datasets and snapshots, by name; "-" is no value. A user property counts only where it was set: they are
+# inherited. One command for all: starting one takes longer than what it does.
 sub properties {
-  my ($self, $name, @wanted) = @_;
+  my ($self, $names, @wanted) = @_;
   my %found;
-  for my $line (split /\n/, $self->run('zfs', 'get', '-Hp', '-o', 'property,value,source', join(',', @wanted), $name)) {
-    my ($property, $value, $from, @more) = split /\t/, $line, -1;
+  my @command = ('zfs', 'get', '-Hp', '-o', 'name,property,value,source', join(',', @wanted), @{$names});
+  for my $line (split /\n/, $self->run(@command)) {
+    my ($name, $property, $value, $from, @more) = split /\t/, $line, -1;
     die "zfs get: unexpected line \"$line\"\n" if !defined $from || @more;
-    $found{$property} = $property =~ /:/ && $from ne 'local' ? '-' : $value;
+    $found{$name}{$property} = $property =~ /:/ && $from ne 'local' ? '-' : $value;
   }
-  for (@wanted) { die "zfs get: nothing about $_ of $name\n" if !defined $found{$_} }
+  for my $name (@{$names}) {
+    for (@wanted) { die "zfs get: nothing about $_ of $name\n" if !defined $found{$name}{$_} }
+  }
   return \%found;
 }
 
@@ -80,12 +84,14 @@ sub sync_pool {
   return;
 }
 
-# The bytes a stream will have, about. `zfs send -n` refuses a volume itself; its properties must do there.
+# The bytes a stream will have, about. `zfs send -n` refuses a volume itself; its properties must do there: `referenced` is the
+# one that was read already.
 sub estimate {
-  my ($self, $name, $since) = @_;
+  my ($self, $name, $since, $referenced) = @_;
   if ($name !~ /@/) {
-    my $property = defined $since ? 'written@' . ($since =~ s/.*@//r) : 'logicalreferenced';
-    return $self->properties($name, $property)->{$property};
+    return $referenced if !defined $since;
+    my $property = 'written@' . ($since =~ s/.*@//r);
+    return $self->properties([$name], $property)->{$name}{$property};
   }
   my $text = $self->run('zfs', 'send', '-nP', (defined $since ? ('-i', $since) : ()), $name);
   my ($bytes) = $text =~ /^size\t(\d+)$/m or die "zfs send -nP: no size in its answer\n";
@@ -175,19 +181,20 @@ sub discard {
   return;
 }
 
-# A text that changes whenever a volume (not a snapshot) may have been written: the kernel's counts of writes and discards of
+use constant STATE => qw(createtxg logicalreferenced volsize written);
+
+# From `properties` of STATE, read just now: a text that changes whenever a volume (not a snapshot) may have been written: the kernel's counts of writes and discards of
 # its device hold for this boot and this device instance, the rest is on the disks.
 sub state_of {
-  my ($self, $name) = @_;
-  my $properties = $self->properties($name, qw(createtxg volsize written logicalreferenced));
-  (my $link = "/dev/zvol/$name") =~ tr/ /+/;
-  $self->run('udevadm', 'settle', '--timeout=30');
-  my $device = readlink $link // die "$name has no device: $!\n";
-  my ($zd) = $device =~ m{/(zd\d+)$} or die "$link leads to $device, which is no zvol\n";
-  my $boot = read_line('/proc/sys/kernel/random/boot_id');
-  my $disk = -e "/sys/block/$zd/diskseq" ? read_line("/sys/block/$zd/diskseq") : 0;
-  my @counts = split ' ', read_line("/sys/block/$zd/stat");
-  return join ',', $boot, $disk, @counts[4, 6], ($counts[11] // 0), map { $properties->{$_} } sort keys %{$properties};
+  my ($self, $name, $properties) = @_;
+  my $rdev  = (stat $self->open_volume($name, 'again'))[6];
+  my $major = ($rdev >> 8 & 0xFFF) | ($rdev >> 32 & ~0xFFF);    # as the C library's gnu_dev_major and gnu_dev_minor
+  my $minor = ($rdev & 0xFF) | ($rdev >> 12 & 0xFFFF_FF00);
+  my $disk  = "/sys/dev/block/$major:$minor";
+  my $boot  = read_line('/proc/sys/kernel/random/boot_id');
+  my $seq   = -e "$disk/diskseq" ? read_line("$disk/diskseq") : 0;
+  my @counts = split ' ', read_line("$disk/stat");
+  return join ',', $boot, $seq, @counts[4, 6], ($counts[11] // 0), @{$properties}{+STATE};
 }
 
 sub read_line {
@@ -514,19 +521,19 @@ sub is_zero {
   return !ord(substr ${$memory}, $at, 1) && substr(${$memory}, $at, $length) eq ${$zeroes} ? 1 : 0;
 }
 
-# Ends the batch: a child makes sure that it is on the disks, then notes that in the target. `at`: below is all there is.
+# Ends the batch: a child makes sure that it is on the disks, then notes that in the target. `at`: below is all there is. The
+# last one is noted by who asked for the copy, when the stream has proved to be complete.
 sub finish_batch {
-  my ($self, $at) = @_;
+  my ($self, $at, $is_last) = @_;
   $self->close_run;
   $self->await_verifier;
   $self->{since} = time;
   return if !$self->{filled};
   $self->settle($at);    # holes, too, must be as noted
-  # The whole size is noted at the very end, when the stream has proved to be complete.
-  if ($at > $self->{size} - $self->{block}) { $at = $self->{size} - $self->{block} }
+  if ($at > $self->{size} - $self->{block}) { $at = $self->{size} - $self->{block} }    # the whole size says: complete
   my $pid = fork // die "fork: $!\n";
   if (!$pid) {
-    my $good = eval { $self->verify($at); 1 };
+    my $good = eval { $self->verify($is_last ? undef : $at); 1 };
     if (!$good) { print STDERR "zvol_copy: $@" }
     POSIX::_exit($good ? 0 : 1);
   }
@@ -544,7 +551,7 @@ sub await_verifier {
   return;
 }
 
-# In the child.
+# In the child. `at` undefined: nothing to note.
 sub verify {
   my ($self, $at) = @_;
   my $parent = getppid;
@@ -564,7 +571,7 @@ sub verify {
       $position += $length;
     }
   }
-  $self->node->set_properties($self->{name}, 'pvereconcile:copied' => $at) if $at > $self->{start};
+  $self->node->set_properties($self->{name}, 'pvereconcile:copied' => $at) if defined $at && $at > $self->{start};
   return;
 }
 
@@ -580,7 +587,7 @@ sub stop {
 
 sub finish {
   my ($self) = @_;
-  $self->finish_batch($self->{size});
+  $self->finish_batch($self->{size}, 1);
   $self->settle($self->{size});
   $self->await_verifier;
   return;
@@ -619,15 +626,21 @@ sub checked_number {
 
 sub dataset_of { my ($name) = @_; return $name =~ s/@.*//sr }
 
+# Volumes and snapshots, in the order of their names.
 sub describe {
-  my ($node, $name) = @_;
-  my $properties = $node->properties($name, qw(type guid createtxg volsize volblocksize), COPY, COPIED);
+  my ($node, @names) = @_;
+  my $found = $node->properties(\@names, qw(type guid volblocksize), Pvereconcile::Node::STATE, COPY, COPIED);
+  return map { described($_, $found->{$_}) } @names;
+}
+
+sub described {
+  my ($name, $properties) = @_;
   my $type       = $name =~ /@/ ? 'snapshot' : 'volume';
   die "$name is a $properties->{type}, not a $type\n" if $properties->{type} ne $type;
   for (qw(guid createtxg volsize)) { die "$name: $_ is \"$properties->{$_}\"\n" if $properties->{$_} !~ /\A[0-9]+\z/ }
   return {
     name => $name, guid => $properties->{guid}, createtxg => $properties->{createtxg}, size => $properties->{volsize},
-    block => $properties->{volblocksize}, mark => copy_mark($name, @{$properties}{COPY, COPIED}),
+    block => $properties->{volblocksize}, properties => $properties, mark => copy_mark($name, @{$properties}{COPY, COPIED}),
   };
 }
 
@@ -689,23 +702,22 @@ sub begin_copy {
 
 sub copy {
   my ($node, %o) = @_;
-  my $source = describe($node, checked_name($o{source}, 1));
-  my $target = describe($node, checked_name($o{target}, 0));
-  my $volume = dataset_of($source->{name});
-  die "source and target are the same volume\n" if $volume eq $target->{name};
+  my @names  = (checked_name($o{source}, 1), checked_name($o{target}, 0));
+  my $volume = dataset_of($names[0]);
+  die "source and target are the same volume\n" if $volume eq $names[1];
+  if (defined $o{since}) { push @names, checked_name($o{since} =~ m{/} ? $o{since} : "$volume\@$o{since}", 1) }
+  # What was written to a volume is in memory first, and `zfs send` reads from the disks.
+  $node->sync_pool($names[0]);
+  my ($source, $target, $since) = describe($node, @names);
   die "$target->{name} is smaller than $source->{name}\n" if $target->{size} < $source->{size};
-  my $since;
-  if (defined $o{since}) {
-    $since = describe($node, checked_name($o{since} =~ m{/} ? $o{since} : "$volume\@$o{since}", 1));
+  if ($since) {
     die "$since->{name} is not an older snapshot of $volume\n"
       if dataset_of($since->{name}) ne $volume || $since->{name} !~ /@/
       || ($source->{name} =~ /@/ && $since->{createtxg} >= $source->{createtxg});
   }
 
-  # What was written to a volume is in memory first, and `zfs send` reads from the disks.
   my $is_snapshot = $source->{name} =~ /@/;
-  $node->sync_pool($source->{name});
-  my $state    = $is_snapshot ? 'snapshot' : $node->state_of($source->{name});
+  my $state    = $is_snapshot ? 'snapshot' : $node->state_of($source->{name}, $source->{properties});
   my $identity = "to=$source->{guid} from=" . ($since ? $since->{guid} : 0) . " size=$source->{size} state=$state";
   my ($start, $old, $gaps) = begin_copy($node, $source, $since, $target, $identity);
   if ($start == $source->{size}) {    # done, by an earlier run
@@ -714,7 +726,7 @@ sub copy {
     say_line('end');
     return;
   }
-  my $total = $node->estimate($source->{name}, $since && $since->{name});
+  my $total = $node->estimate($source->{name}, $since && $since->{name}, $source->{properties}{logicalreferenced});
   my $fh    = $node->open_volume($target->{name}, 'copy');
   die "the device of $target->{name} has another size than the volume\n" if $node->device_size($fh) != $target->{size};
   my $send   = $node->open_send($source->{name}, $since && $since->{name});
@@ -773,7 +785,10 @@ sub copy {
   }
   $node->close_send($send, 1);
   $writer->finish;
-  die "$source->{name} was written while it was copied\n" if !$is_snapshot && $node->state_of($source->{name}) ne $state;
+  if (!$is_snapshot) {
+    my $now = $node->properties([$source->{name}], Pvereconcile::Node::STATE)->{$source->{name}};
+    die "$source->{name} was written while it was copied\n" if $node->state_of($source->{name}, $now) ne $state;
+  }
   $node->set_properties($target->{name}, COPIED, $source->{size});
   $done = $total;
   $report->();
@@ -899,7 +914,7 @@ sub checksum_stream {
 
 sub compare {
   my ($node, %o) = @_;
-  my @sides = map { describe($node, checked_name($_, 1)) } @o{qw(source target)};
+  my @sides = describe($node, map { checked_name($_, 1) } @o{qw(source target)});
   die "source and target are the same volume\n" if $sides[0]{name} eq $sides[1]{name};
   say_line('total ' . ($sides[0]{size} + $sides[1]{size}));
   my @children = map { start_side($node, $_) } @sides;

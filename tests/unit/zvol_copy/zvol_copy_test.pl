@@ -14,6 +14,11 @@ our @ISA = ('Pvereconcile::Node');
 sub new { my ($class, %o) = @_; return bless {state => 'idle', volumes => {}, %o}, $class }
 
 sub properties {
+  my ($self, $names, @wanted) = @_;
+  return {map { $_ => $self->properties_of($_, @wanted) } @{$names}};
+}
+
+sub properties_of {
   my ($self, $name, @wanted) = @_;
   my $volume = $self->{volumes}{$name} or die "zfs get: cannot open '$name': dataset does not exist\n";
   my %found = (
