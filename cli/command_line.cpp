@@ -201,6 +201,14 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     look_options(sub, to);
   }
   {
+    CLI::App& sub = command(*app, "convert", "Write a fleet file from what another Terraform provider manages");
+    sub.add_option("source", to.file, "Terraform state (version 4), or configuration in JSON")
+        ->required()
+        ->type_name("FILE");
+    sub.add_option("--out", to.fleet_out, "Write to this new file instead of standard output")->type_name("FILE");
+    look_options(sub, to);
+  }
+  {
     CLI::App& role = command(*app, "role", "The roles and what they stand for");
     role.require_subcommand(1);
     CLI::App& list = command(role, "list", "All roles, built-in ones and those of a fleet");

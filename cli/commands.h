@@ -18,6 +18,7 @@ namespace pvr::cli {
 [[nodiscard]] ExitCode run_explain(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_audit(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_adopt(const Invocation& invocation, Terminal& terminal);
+[[nodiscard]] ExitCode run_convert(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_doctor(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_status(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_role_list(const Invocation& invocation, Terminal& terminal);

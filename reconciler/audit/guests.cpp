@@ -50,6 +50,12 @@ std::string boot_storage(const LiveVm& vm) {
   return {};
 }
 
+/// For guests that nothing is known of; the weakest model where the table has no row for them.
+std::string_view default_cpu() {
+  const TextDefault* row = choose(kCpuDefaults, GuestFacts{});
+  return row != nullptr ? row->value : kCpuLevels[0];
+}
+
 }  // namespace
 
 std::string Auditor::baseline_cpu() const {
@@ -58,10 +64,10 @@ std::string Auditor::baseline_cpu() const {
   for (const LiveNode& node : live_.nodes) {
     const auto at = facts_.node_cpu.find(node.name);
     const int level = at != facts_.node_cpu.end() ? cpu_level(at->second) : -1;
-    if (level < 0) return std::string(choose(kCpuDefaults, GuestFacts{})->value);
+    if (level < 0) return std::string(default_cpu());
     lowest = lowest < 0 ? level : std::min(lowest, level);
   }
-  return std::string(lowest < 0 ? choose(kCpuDefaults, GuestFacts{})->value : kCpuLevels[lowest]);
+  return std::string(lowest < 0 ? default_cpu() : kCpuLevels[lowest]);
 }
 
 std::string Auditor::cpu_with(const LiveVm& vm, std::string_view type) const {

@@ -100,7 +100,8 @@ void Auditor::audit_volumes() {
   }
   // Fact: without VM.Config.Disk or Datastore.Allocate PVE leaves guest volumes out of the list without a word.
   std::set<std::string> blind;
-  for (const auto& [id, node] : used) {
+  for (const auto& [volume, node] : used) {
+    const VolumeId& id = volume;
     const LiveStorage* storage = live_.storage(id.storage);
     const bool read =
         storage != nullptr && std::ranges::any_of(storage->on_node, [](const auto& at) { return at.second.active; });

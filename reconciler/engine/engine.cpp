@@ -240,8 +240,8 @@ Result<PlanResult> plan_rollback(PveReader& pve, Clock& clock, std::shared_ptr<c
   return result;
 }
 
-Result<StatusResult> status(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
-                            EngineOptions options, std::stop_token stop) {
+Result<StatusResult> status(PveReader& pve, Clock& clock, const std::shared_ptr<const FleetDocument>& document,
+                            const EngineOptions& options, std::stop_token stop) {
   auto seen = look(pve, clock, document, options, std::move(stop));
   if (!seen) return std::move(seen).error();
   StatusResult result;

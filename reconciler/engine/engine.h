@@ -70,8 +70,9 @@ struct StatusResult {
   Diff diff = {};  // every declared setting, those in sync included
   Diagnostics diagnostics = {};
 };
-[[nodiscard]] Result<StatusResult> status(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
-                                          EngineOptions options, std::stop_token stop = {});
+[[nodiscard]] Result<StatusResult> status(PveReader& pve, Clock& clock,
+                                          const std::shared_ptr<const FleetDocument>& document,
+                                          const EngineOptions& options, std::stop_token stop = {});
 
 /// A look at the whole cluster, judged.
 struct AuditResult {

@@ -113,7 +113,7 @@ std::optional<std::string> sorted_flags(std::string_view text) {
   StringList flags = words_of(text, ";");
   if (flags.empty()) return std::nullopt;
   std::ranges::sort(flags);
-  flags.erase(std::ranges::unique(flags).begin(), flags.end());
+  flags.erase(std::unique(flags.begin(), flags.end()), flags.end());
   return fmt::format("{}", fmt::join(flags, ";"));
 }
 

@@ -227,7 +227,7 @@ Enum enum_from(const std::array<const char*, N>& names, const std::string& text)
 
 // A finding holds its rule id as a view of static text, so the ids a file may name are spelled out here: "A0" … "Z99".
 struct RuleIds {
-  std::array<std::array<char, 3>, 26 * 100> texts = {};
+  std::array<std::array<char, 3>, std::size_t{26}* 100> texts = {};
   constexpr RuleIds() {
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const std::size_t number = i % 100;

@@ -38,7 +38,9 @@ std::string time_stamp(std::chrono::system_clock::time_point at) {
 }
 
 std::optional<std::chrono::sys_seconds> parse_time_stamp(std::string_view text) {
-  using namespace std::chrono;
+  using std::chrono::day;
+  using std::chrono::month;
+  using std::chrono::year;
   if (text.size() != 16 || text[8] != 'T' || text[15] != 'Z') return std::nullopt;
   const auto y = number(text.substr(0, 4));
   const auto mo = number(text.substr(4, 2));
@@ -47,9 +49,10 @@ std::optional<std::chrono::sys_seconds> parse_time_stamp(std::string_view text) 
   const auto mi = number(text.substr(11, 2));
   const auto s = number(text.substr(13, 2));
   if (!y || !mo || !d || !h || !mi || !s) return std::nullopt;
-  const year_month_day date(year(*y), month(static_cast<unsigned>(*mo)), day(static_cast<unsigned>(*d)));
+  const std::chrono::year_month_day date(year(*y), month(static_cast<unsigned>(*mo)), day(static_cast<unsigned>(*d)));
   if (!date.ok() || *h > 23 || *mi > 59 || *s > 60) return std::nullopt;
-  return sys_seconds(sys_days(date)) + hours(*h) + minutes(*mi) + seconds(*s);
+  return std::chrono::sys_seconds(std::chrono::sys_days(date)) + std::chrono::hours(*h) + std::chrono::minutes(*mi) +
+         std::chrono::seconds(*s);
 }
 
 std::string_view parent_dataset(std::string_view dataset) {

@@ -61,7 +61,8 @@ StorageDiff diff_storage(const ResolvedStorage& storage, const LiveStorage* live
 std::vector<SettingChange> diff_section(Home home, const WrittenSettings& wanted, const FlatMap<std::string>* live,
                                         DiffDetail detail) {
   std::vector<SettingChange> out;
-  for (const auto& [key, written] : wanted) {
+  for (const auto& [name, written] : wanted) {
+    const std::string& key = name;
     const Setting* setting = find_setting(home, key);
     SettingChange change{
         .key = key,

@@ -56,9 +56,7 @@ static_assert(well_formed(kCacheDefaults));
 inline constexpr AioDefault kAioDefaults[] = {
     {.id = "A5",
      .applies =
-         [](const DiskFacts& d) {
-           return is_disk_bus(d.bus) && d.kind == StorageKind::kLvmThickChain && has_pve9(d);
-         },
+         [](const DiskFacts& d) { return is_disk_bus(d.bus) && d.kind == StorageKind::kLvmThickChain && has_pve9(d); },
      .value = AioMode::kIoUring,
      .why = "PVE runs an unset aio as native on thick LVM, which blocks over the qcow2 of a volume chain",
      .source = "S0, PVE source"},
