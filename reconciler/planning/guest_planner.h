@@ -76,6 +76,11 @@ class GuestPlanner {
     return change.effect == TakesEffect::kAtOnce || change.effect == TakesEffect::kHotplug;
   }
 
+  /// Pending, but before the drives: their iothreads need it.
+  [[nodiscard]] static bool brings_iothreads(const SettingChange& change) {
+    return change.key == "scsihw" && change.desired.value == OptionValue(std::string("virtio-scsi-single"));
+  }
+
   void early_options();
   void late_options();
 

@@ -45,22 +45,24 @@ Ledger::View Ledger::look() const {
   }
   for (const int vmid : sim_.vmids()) {
     view.texts[vmid] = sim_.vm_config_text(vmid);
-    view.offences.merge(offences_of(vmid));
+    judge_drives(vmid, view);
   }
   return view;
 }
 
 /// Policy §4, the invariants, for every drive of a guest.
-std::set<std::string> Ledger::offences_of(int vmid) const {
-  std::set<std::string> found;
+void Ledger::judge_drives(int vmid, View& view) const {
   auto config = sim_.vm_config(vmid);
   for (const auto& [key, value] : sim_.vm_config(vmid, "PENDING")) config[key] = value;
   for (const std::string& key : drive_keys(config)) {
     const std::string& drive = config.at(key);
+    view.drives[fmt::format("{}:{}", vmid, key)] = drive;
     const std::string volume = volume_of(drive);
     const DraftStorage* on = draft_.storage(volume.substr(0, volume.find(':')));
     if (on == nullptr) continue;
-    const auto offends = [&](const char* rule) { found.insert(fmt::format("{}:{} {} {}", vmid, key, rule, drive)); };
+    const auto offends = [&](const char* rule) {
+      view.offences.insert(fmt::format("{}:{} {} {}", vmid, key, rule, drive));
+    };
     const std::string cache = drive_option(drive, "cache");
     const std::string aio = drive_option(drive, "aio");
     const bool buffered = one_of(cache, {"writeback", "writethrough", "unsafe"});
@@ -75,7 +77,6 @@ std::set<std::string> Ledger::offences_of(int vmid) const {
     const bool single = scsihw != config.end() && scsihw->second == "virtio-scsi-single";
     if (drive_option(drive, "iothread") == "1" && !virtio && !(key.starts_with("scsi") && single)) offends("I1");
   }
-  return found;
 }
 
 /// The sections of storage.cfg the fleet does not manage, byte by byte.
@@ -97,6 +98,7 @@ void Ledger::open(const Wishes& wishes) {
   homes_ = view.attached;
   tolerated_orphans_ = view.unreferenced;
   tolerated_offences_ = view.offences;
+  drives_ = view.drives;
   for (const auto& [vmid, text] : view.texts) {
     if (!wishes_.vmids.contains(vmid)) foreign_texts_[vmid] = text;
     if (sim_.vm_running(vmid)) expected_running_.insert(vmid);
@@ -121,6 +123,9 @@ void Ledger::others(const std::function<void()>& act) {
     if (!before.unreferenced.contains(volume)) tolerated_orphans_.insert(volume);
   for (const std::string& offence : after.offences)
     if (!before.offences.contains(offence)) tolerated_offences_.insert(offence);
+  for (const auto& [key, drive] : after.drives)
+    if (const auto was = before.drives.find(key); was == before.drives.end() || was->second != drive)
+      drives_[key] = drive;
   for (auto& [vmid, text] : foreign_texts_) {
     const auto now = after.texts.find(vmid);
     const auto was = before.texts.find(vmid);
@@ -132,7 +137,7 @@ void Ledger::forget_power_of_stopped() {
   std::erase_if(expected_running_, [&](int vmid) { return !sim_.vm_exists(vmid) || !sim_.vm_running(vmid); });
 }
 
-std::vector<std::string> Ledger::broken() {
+std::vector<std::string> Ledger::broken(bool at_rest) {
   std::vector<std::string> found;
   const View view = look();
   for (const auto& [content, where] : precious_) {
@@ -165,17 +170,23 @@ std::vector<std::string> Ledger::broken() {
       found.push_back(fmt::format("Storage {}, which is not managed, was changed:\n{}", id, text));
   }
   for (const std::string& offence : view.offences) {
-    const int vmid = std::stoi(offence);
-    if (wishes_.vmids.contains(vmid) && !tolerated_offences_.contains(offence)) {
-      // The same rule broken by the same drive before, with something else about it changed, is not the tool's doing.
-      const auto blank = offence.find(' ', offence.find(' ') + 1);
-      const std::string rule = offence.substr(0, blank + 1);
-      const std::string volume = volume_of(offence.substr(blank + 1));
+    if (!wishes_.vmids.contains(std::stoi(offence)) || tolerated_offences_.contains(offence)) continue;
+    const auto first = offence.find(' ');
+    const std::string rule = offence.substr(first + 1, 2);
+    const std::string drive = offence.substr(first + 4);
+    const auto was = drives_.find(offence.substr(0, first));
+    if (was != drives_.end()) {
+      const bool same_options = drive_option(was->second, "cache") == drive_option(drive, "cache") &&
+                                drive_option(was->second, "aio") == drive_option(drive, "aio");
+      // Broken before by the same volume, with something else about it changed: not the tool's doing.
       const bool old = std::ranges::any_of(tolerated_offences_, [&](const std::string& one) {
-        return one.starts_with(rule) && volume_of(one.substr(blank + 1)) == volume;
+        return one.starts_with(offence.substr(0, first + 3)) && volume_of(one.substr(first + 4)) == volume_of(drive);
       });
-      if (!old) found.push_back("An invariant of the policy is broken: " + offence);
+      if (old && same_options) continue;
+      // A move takes the options along; those the new place forbids are written next.
+      if (!at_rest && rule != "I1" && same_options) continue;
     }
+    found.push_back("An invariant of the policy is broken: " + offence);
   }
   const auto tasks = sim_.tasks();
   for (std::size_t i = tasks_seen_; i < tasks.size(); ++i) {
@@ -193,7 +204,7 @@ std::vector<std::string> Ledger::broken() {
 }
 
 std::vector<std::string> Ledger::broken_at_rest() {
-  std::vector<std::string> found = broken();
+  std::vector<std::string> found = broken(true);
   const View view = look();
   for (const auto& [home, slot] : homes_) {
     if (view.attached.contains(home)) continue;
@@ -213,7 +224,11 @@ std::vector<std::string> Ledger::broken_at_rest() {
       found.push_back(fmt::format("Guest {} is left locked ({}).", vmid, config.at("lock")));
   sim_.inspect([&](pvesim::World& world) {
     const auto lease = world.pools.find("pvereconcile-lease");
-    if (lease != world.pools.end()) found.push_back("The lease was left behind: " + lease->second.comment);
+    if (lease == world.pools.end()) return;
+    // That of a killed run stays until the next run that has something to do; it must have run out.
+    const auto at = lease->second.comment.find("\"expires\":");
+    const bool over = at != std::string::npos && std::stoll(lease->second.comment.substr(at + 10)) < world.now_seconds();
+    if (!over) found.push_back("The lease was left behind: " + lease->second.comment);
   });
   return found;
 }

@@ -28,7 +28,7 @@ class Ledger {
   void forget_power_of_stopped();
 
   /// After any run, however it ended. One sentence per broken promise.
-  [[nodiscard]] std::vector<std::string> broken();
+  [[nodiscard]] std::vector<std::string> broken() { return broken(false); }
   /// When all faults are over and the runs have ended: besides, everything is in its place.
   [[nodiscard]] std::vector<std::string> broken_at_rest();
 
@@ -39,10 +39,13 @@ class Ledger {
     std::map<std::pair<int, std::uint64_t>, std::string> attached = {};  // (guest, content) → slot
     std::set<std::string> unreferenced = {};
     std::map<int, std::string> texts = {};
-    std::set<std::string> offences = {};  // "100:scsi0 C2"
+    std::set<std::string> offences = {};         // "100:scsi0 C2 DRIVE"
+    std::map<std::string, std::string> drives = {};  // "100:scsi0" -> as configured
   };
   [[nodiscard]] View look() const;
-  [[nodiscard]] std::set<std::string> offences_of(int vmid) const;
+  void judge_drives(int vmid, View& view) const;
+  /// `at_rest`: what is only half done is no excuse any more.
+  [[nodiscard]] std::vector<std::string> broken(bool at_rest);
   [[nodiscard]] std::map<std::string, std::string> foreign_sections() const;
 
   pvesim::Simulator& sim_;
@@ -52,6 +55,7 @@ class Ledger {
   std::map<std::pair<int, std::uint64_t>, std::string> homes_ = {};
   std::set<std::string> tolerated_orphans_ = {};
   std::set<std::string> tolerated_offences_ = {};
+  std::map<std::string, std::string> drives_ = {};  // as others left them
   std::map<int, std::string> foreign_texts_ = {};
   std::map<std::string, std::string> sections_ = {};
   std::set<int> expected_running_ = {};

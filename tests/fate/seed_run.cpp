@@ -236,7 +236,8 @@ class SeedRun {
       faults.task_rate = weather.task_fail / 1000.0;
       sim_->set_random_faults(faults);
       if (weather.task_stall != 0)
-        sim_->add_fault({.action = pvesim::FaultAction::kTaskStall, .nth = chance_.between(1, 30)});
+        sim_->add_fault(
+            {.action = pvesim::FaultAction::kTaskStall, .task = "?*", .nth = chance_.between(1, 30)});
     }
     std::optional<ApplyReport> report = plan_and_apply(desk, name, weather, collect_garbage);
     sim_->clear_faults();
@@ -505,7 +506,16 @@ class SeedRun {
     }
     tell_plan("at the end", planned->plan);
     result_.blocked = static_cast<int>(planned->plan.blocked.size());
-    if (!planned->plan.empty()) {
+    // A guest that ignores its power button cannot be restarted by anybody who asks politely, and that is said.
+    const auto stuck = [&](const Operation& operation) {
+      return std::visit(
+          [&](const auto& params) {
+            if constexpr (requires { params.vmid; }) return ignores_shutdown(static_cast<int>(params.vmid.number));
+            return false;
+          },
+          operation.procedure);
+    };
+    if (!std::ranges::all_of(planned->plan.operations, stuck)) {
       std::string why;
       if (last)
         for (const OperationReport& operation : last->operations)
@@ -521,6 +531,15 @@ class SeedRun {
       reconcile("GC", {}, 2, true);
       at_rest("after gc");
     }
+  }
+
+  bool ignores_shutdown(int vmid) {
+    bool ignores = false;
+    sim_->inspect([&](pvesim::World& world) {
+      const pvesim::Vm* vm = world.find_vm(vmid);
+      ignores = vm != nullptr && vm->ignores_shutdown;
+    });
+    return ignores;
   }
 
   void at_rest(const std::string& when) {
