@@ -211,6 +211,8 @@ class GuestPlanner {
   std::optional<OperationId> barrier_ = {};
   std::map<DriveSlot, OperationId> last_on_slot_ = {};
   std::vector<OperationId> given_ = {};
+  bool needs_controller_ = false;               // the controller that iothreads need is still to be set …
+  std::optional<OperationId> controller_ = {};  // … by this
 };
 
 }  // namespace pvr

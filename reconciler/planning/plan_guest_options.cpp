@@ -66,6 +66,7 @@ void GuestPlanner::early_options() {
   for (const SettingChange& change : diff_.options)
     if (is_change(change) && brings_iothreads(change) && !refused(change)) controller.push_back(&change);
   write_options(controller, false);
+  needs_controller_ = !controller.empty();
 }
 
 void GuestPlanner::late_options() {

@@ -16,7 +16,7 @@ std::string volume_name(const DraftStorage& storage, int vmid, int number, Dice&
   return fmt::format("{}:vm-{}-disk-{}", storage.id, vmid, number);
 }
 
-std::string guest(const Draft& draft, int vmid, const std::string& node, Dice& dice) {
+std::string guest(const Draft& draft, int vmid, const std::string& node, Dice& dice, bool& shared) {
   std::string config =
       fmt::format("name: vm{}, memory: {}, cores: {}", vmid, 256 * dice.between(1, 8), dice.between(1, 4));
   const auto maybe = [&](std::uint32_t chance, const std::string& part) {
@@ -32,7 +32,7 @@ std::string guest(const Draft& draft, int vmid, const std::string& node, Dice& d
   maybe(30, "net0: \"virtio,bridge=vmbr0\"");
   maybe(15, "ide2: \"none,media=cdrom\"");
   maybe(15, fmt::format("cipassword: \"{}\", ide0: \"{}\"", kPassword, "none,media=cdrom"));
-  const bool shared = dice.percent(35);
+  shared = dice.percent(35);
   std::vector<const DraftStorage*> usable;
   for (const DraftStorage& one : draft.storages)
     if (one.shared == shared) usable.push_back(&one);
@@ -167,9 +167,10 @@ Draft draft_cluster(std::uint64_t seed) {
   std::string ha;
   for (const auto* group : {&draft.managed, &draft.foreign})
     for (const int vmid : *group) {
-      const std::string text = guest(draft, vmid, dice.pick(draft.nodes), dice);
+      bool shared = false;
+      const std::string text = guest(draft, vmid, dice.pick(draft.nodes), dice, shared);
       draft.yaml += text;
-      if (nodes > 1 && dice.percent(15))
+      if (nodes > 1 && shared && dice.percent(40))  // HA would take a local disk's guest away from its disk
         ha += fmt::format("{}\"vm:{}\": {{state: {}}}", ha.empty() ? "" : ", ", vmid,
                           text.find("status: running") != std::string::npos ? "started" : "stopped");
     }

@@ -87,8 +87,7 @@ void edit_at_once(pvesim::Simulator& sim, const std::vector<int>& vmids, Dice& d
         }
       break;
     default:
-      if (!keys.empty())
-        call(sim, story, "PUT", path_of(sim, vmid, "/resize"), {{"disk", dice.pick(keys)}, {"size", "+1G"}});
+      call(sim, story, "PUT", put, {{"onboot", dice.pick({"0", "1"})}});
       break;
   }
 }
@@ -101,7 +100,11 @@ void live_on(pvesim::Simulator& sim, const Draft& draft, Dice& dice, Story& stor
     if (!sim.vm_exists(vmid)) continue;
     const auto config = sim.vm_config(vmid);
     const auto keys = drive_keys(config);
-    switch (dice.below(9)) {
+    switch (dice.below(10)) {
+      case 6:
+        if (!keys.empty())
+          call(sim, story, "PUT", path_of(sim, vmid, "/resize"), {{"disk", dice.pick(keys)}, {"size", "+1G"}});
+        break;
       case 0:
         call(sim, story, "POST", path_of(sim, vmid, "/snapshot"), {{"snapname", fmt::format("s{}", i)}});
         break;

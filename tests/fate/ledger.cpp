@@ -24,9 +24,16 @@ bool one_of(const std::string& text, std::initializer_list<const char*> words) {
 
 Ledger::View Ledger::look() const {
   View view;
-  for (const pvesim::VolumeInfo& volume : sim_.volumes()) {
+  const auto volumes = sim_.volumes();
+  std::set<std::string> zvols_in_use;  // by their names below tank/z16, which two storages show
+  for (const pvesim::VolumeInfo& volume : volumes)
+    if (!volume.referenced_by.empty() && (volume.volid.starts_with("z16:") || volume.volid.starts_with("zalias:")))
+      zvols_in_use.insert(volume.node + volume.volid.substr(volume.volid.find(':')));
+  for (const pvesim::VolumeInfo& volume : volumes) {
     if (volume.owner == 0) continue;
-    if (volume.referenced_by.empty()) view.unreferenced.insert(volume.volid);
+    const bool other_name = (volume.volid.starts_with("z16:") || volume.volid.starts_with("zalias:")) &&
+                            zvols_in_use.contains(volume.node + volume.volid.substr(volume.volid.find(':')));
+    if (volume.referenced_by.empty() && !other_name) view.unreferenced.insert(volume.volid);
     if (volume.fingerprint == 0) continue;
     view.anywhere.emplace(volume.fingerprint, volume.volid);
     if (volume.referenced_by.empty()) continue;
@@ -227,7 +234,8 @@ std::vector<std::string> Ledger::broken_at_rest() {
     if (lease == world.pools.end()) return;
     // That of a killed run stays until the next run that has something to do; it must have run out.
     const auto at = lease->second.comment.find("\"expires\":");
-    const bool over = at != std::string::npos && std::stoll(lease->second.comment.substr(at + 10)) < world.now_seconds();
+    const bool over =
+        at != std::string::npos && std::stoll(lease->second.comment.substr(at + 10)) < world.now_seconds();
     if (!over) found.push_back("The lease was left behind: " + lease->second.comment);
   });
   return found;

@@ -39,7 +39,7 @@ class Ledger {
     std::map<std::pair<int, std::uint64_t>, std::string> attached = {};  // (guest, content) → slot
     std::set<std::string> unreferenced = {};
     std::map<int, std::string> texts = {};
-    std::set<std::string> offences = {};         // "100:scsi0 C2 DRIVE"
+    std::set<std::string> offences = {};             // "100:scsi0 C2 DRIVE"
     std::map<std::string, std::string> drives = {};  // "100:scsi0" -> as configured
   };
   [[nodiscard]] View look() const;

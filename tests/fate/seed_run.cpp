@@ -113,6 +113,7 @@ class SeedRun {
     story_.remark(draft_.yaml);
     Dice history(seed_, "history");
     live_on(*sim_, draft_, history, story_, history.between(0, 8));
+    sim_->advance(minutes(3));  // HA carries out what was asked of it
     if (!choose_fleet()) return finish();
     ledger_.emplace(*sim_, draft_);
     ledger_->open(wishes_);
@@ -236,8 +237,7 @@ class SeedRun {
       faults.task_rate = weather.task_fail / 1000.0;
       sim_->set_random_faults(faults);
       if (weather.task_stall != 0)
-        sim_->add_fault(
-            {.action = pvesim::FaultAction::kTaskStall, .task = "?*", .nth = chance_.between(1, 30)});
+        sim_->add_fault({.action = pvesim::FaultAction::kTaskStall, .task = "?*", .nth = chance_.between(1, 30)});
     }
     std::optional<ApplyReport> report = plan_and_apply(desk, name, weather, collect_garbage);
     sim_->clear_faults();
@@ -484,7 +484,8 @@ class SeedRun {
     ledger_->others([&] {
       for (const int vmid : sim_->vmids()) sim_->delete_config(vmid, "lock");
     });
-    sim_->advance(minutes(12));
+    // Longer than any lease lasts, also one that a clock two hours ahead has taken.
+    sim_->advance(minutes(135));
   }
 
   void settle_down() {
