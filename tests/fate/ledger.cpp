@@ -24,6 +24,22 @@ bool one_of(const std::string& text, std::initializer_list<const char*> words) {
 
 Ledger::View Ledger::look() const {
   View view;
+  // Somebody asked for these to be taken out; the running guest still has them.
+  std::set<std::string> asked_out;
+  for (const int vmid : sim_.vmids()) {
+    const auto pending = sim_.vm_config(vmid, "PENDING");
+    const auto wanted = pending.find("delete");
+    if (wanted == pending.end()) continue;
+    std::string key;
+    for (const char c : wanted->second + ",")
+      if (c == ',' || c == ' ' || c == ';') {
+        asked_out.insert(fmt::format("{}:{}", vmid, key));
+        key.clear();
+      } else if (c != '!') {
+        key += c;
+      }
+  }
+  const auto leaving = [&](const std::string& by) { return asked_out.contains(by); };
   const auto volumes = sim_.volumes();
   std::set<std::string> zvols_in_use;  // by their names below tank/z16, which two storages show
   for (const pvesim::VolumeInfo& volume : volumes)
@@ -41,7 +57,8 @@ Ledger::View Ledger::look() const {
     for (const std::string& by : volume.referenced_by) {
       const auto colon = by.find(':');
       const std::string key = by.substr(colon + 1);
-      if (is_slot(key)) view.attached.emplace(std::pair(std::stoi(by.substr(0, colon)), volume.fingerprint), key);
+      if (is_slot(key) && !leaving(by))
+        view.attached.emplace(std::pair(std::stoi(by.substr(0, colon)), volume.fingerprint), key);
     }
   }
   for (const pvesim::ZvolInfo& zvol : sim_.zvols()) {
