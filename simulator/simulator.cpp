@@ -81,6 +81,17 @@ class Simulator::Impl {
   Impl& operator=(const Impl&) = delete;
 
   World& world() { return world_; }
+  /// Lets time pass, at once on a manual clock: what is repeated every few seconds and only shows its last state (the
+  /// broadcasts) is then done once.
+  void pass(VirtualSpan span) {
+    const VirtualTime until = world_.now() + span;
+    if (std::dynamic_pointer_cast<ManualClock>(clock_)) {
+      clock_->sleep_until(until);
+      world_.catch_up();
+    } else {
+      world_.wait_until([] { return false; }, until);
+    }
+  }
   Service& service() { return service_; }
   const Certificate& certificate(const std::string& node) const {
     return certificates_.at(node.empty() ? world_.first_node : node);
@@ -297,7 +308,7 @@ void Simulator::advance(VirtualSpan span) {
   World& world = impl_->world();
   const auto lock = world.guard();
   world.catch_up();
-  world.wait_until([] { return false; }, world.now() + span);
+  impl_->pass(span);
 }
 
 bool Simulator::settle(VirtualSpan limit) {

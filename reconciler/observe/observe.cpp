@@ -240,8 +240,9 @@ class Observer {
     full.power = guest.power;
     full.is_template = full.is_template || guest.is_template;
     if (full.name.empty()) full.name = guest.name;
-    // The list broadcasts power every ten seconds and forgets it after five minutes.
-    if (full.power == PowerState::kUnknown && !full.is_template) {
+    // The list shows power as it was broadcast up to ten seconds ago: a plan right after a run, or right after somebody
+    // stopped the guest, would be made for a state that is over.
+    if (!full.is_template) {
       Result<GuestStatus> status = reader_.guest_status(ref);
       if (status)
         full.power = status->power;

@@ -14,10 +14,19 @@ struct Candidate {
   const LiveDrive* drive = nullptr;
   VolumeId volume = {};
   std::optional<ByteSize> size = {};
+  bool leaving = false;  // still in its slot, which waits to be emptied
 };
 
+/// A disk somebody took away below a running guest that still has it: neither is it there to be changed nor is its
+/// slot free.
+const Drive* waits_for_removal(const LiveDrive* drive) {
+  if (drive == nullptr || !drive->pending_delete || !drive->current || !drive->current->volume) return nullptr;
+  return drive->current->medium == Drive::Medium::kDisk ? &*drive->current : nullptr;
+}
+
 std::string describe(const Candidate& candidate) {
-  const std::string where = candidate.slot ? to_text(*candidate.slot) : std::string("not attached");
+  std::string where = candidate.slot ? to_text(*candidate.slot) : std::string("not attached");
+  if (candidate.leaving) where += ", which waits to be emptied";
   const std::string size = candidate.size ? to_text(*candidate.size) : std::string("size unknown");
   return fmt::format("{} ({}, {})", where, to_text(candidate.volume), size);
 }
@@ -67,14 +76,15 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
     for (const LiveDrive& drive : guest->drives) {
       for (const auto* state : {&drive.current, &drive.pending})
         if (*state && (*state)->volume) referenced.push_back(*(*state)->volume);
-      const Drive* configured = drive.configured();
+      const Drive* leaving = waits_for_removal(&drive);
+      const Drive* configured = leaving != nullptr ? leaving : drive.configured();
       if (configured == nullptr || !configured->volume || configured->medium != Drive::Medium::kDisk) continue;
       const bool claimed =
           std::ranges::any_of(vm.disks, [&](const ResolvedDisk& disk) { return disk.slot == drive.slot; });
       if (claimed || !is_guest_disk(*configured->volume)) continue;
       if (drive.slot.bus == Bus::kUnused && is_known_retired(*configured->volume, node, storages)) continue;
-      list.push_back(
-          {drive.slot, &drive, *configured->volume, real_size(*configured->volume, configured, node, storages)});
+      list.push_back({drive.slot, &drive, *configured->volume,
+                      real_size(*configured->volume, configured, node, storages), leaving != nullptr});
     }
     std::ranges::sort(referenced);
   }
@@ -83,7 +93,7 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
     if (!volume->node.empty() && !node.empty() && volume->node != node) continue;
     if (!volume->content.empty() && volume->content != "images") continue;
     if (is_known_retired(volume->id, node, storages)) continue;
-    list.push_back({std::nullopt, nullptr, volume->id, volume->size});
+    list.push_back({std::nullopt, nullptr, volume->id, volume->size, false});
   }
   return list;
 }
@@ -146,6 +156,13 @@ std::vector<DiskBinding> bind_disks(const ResolvedVm& vm, const LiveVm* guest, c
     const ResolvedDisk& disk = vm.disks[i];
     const LiveDrive* drive = guest != nullptr ? guest->drive(disk.slot) : nullptr;
     const Drive* configured = drive != nullptr ? drive->configured() : nullptr;
+    if (const Drive* leaving = waits_for_removal(drive); leaving != nullptr && !disk.absent && !disk.detached) {
+      bindings[i].match = DiskMatch::kWrongHolder;
+      bindings[i].blocked =
+          fmt::format("{} still holds {}, which waits for its removal", to_text(disk.slot), to_text(*leaving->volume));
+      bindings[i].remedy = "restart the guest, or take the removal back (Revert in PVE's GUI); then plan again";
+      continue;
+    }
     if (configured == nullptr) {
       any_missing = any_missing || (!disk.absent && !disk.detached && !is_cloud_init(disk));
       continue;
@@ -202,7 +219,7 @@ std::vector<DiskBinding> bind_disks(const ResolvedVm& vm, const LiveVm* guest, c
     const Bus bus = vm.disks[i].slot.bus;
     const bool firmware = bus == Bus::kEfi || bus == Bus::kTpm;
     const bool sure = fitting[i].size() == 1 && wanted_by[fitting[i].front()] == 1 && twin.empty() && !firmware &&
-                      guest != nullptr && first.size;
+                      !first.leaving && guest != nullptr && first.size;
     if (sure) {
       binding.match = first.slot && first.slot->bus != Bus::kUnused ? DiskMatch::kOtherSlot : DiskMatch::kUnused;
       binding.live_slot = first.slot;

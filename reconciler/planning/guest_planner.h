@@ -76,6 +76,11 @@ class GuestPlanner {
     return change.effect == TakesEffect::kAtOnce || change.effect == TakesEffect::kHotplug;
   }
 
+  /// Pending, but before the drives: their iothreads need it.
+  [[nodiscard]] static bool brings_iothreads(const SettingChange& change) {
+    return change.key == "scsihw" && change.desired.value == OptionValue(std::string("virtio-scsi-single"));
+  }
+
   void early_options();
   void late_options();
 
@@ -206,6 +211,8 @@ class GuestPlanner {
   std::optional<OperationId> barrier_ = {};
   std::map<DriveSlot, OperationId> last_on_slot_ = {};
   std::vector<OperationId> given_ = {};
+  bool needs_controller_ = false;               // the controller that iothreads need is still to be set …
+  std::optional<OperationId> controller_ = {};  // … by this
 };
 
 }  // namespace pvr

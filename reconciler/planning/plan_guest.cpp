@@ -44,7 +44,10 @@ void GuestPlanner::note_waiting() {
 
 OperationId GuestPlanner::give(Planned planned) {
   complete(planned);
+  const auto* set = std::get_if<SetVmOptions>(&planned.operation.procedure);
+  const bool sets_controller = needs_controller_ && set != nullptr && set->set.contains("scsihw");
   const OperationId id = b_.add(std::move(planned.operation));
+  if (sets_controller) controller_ = id;
   for (const DriveSlot slot : planned.slots) last_on_slot_[slot] = id;
   given_.push_back(id);
   return id;
@@ -57,6 +60,7 @@ void GuestPlanner::complete(Planned& planned) const {
   if (base_) op.after.push_back(*base_);
   if (barrier_) op.after.push_back(*barrier_);
   if (backed_up_) op.after.push_back(*backed_up_);
+  if (controller_ && !planned.slots.empty()) op.after.push_back(*controller_);
   for (const DriveSlot slot : planned.slots)
     if (const auto at = last_on_slot_.find(slot); at != last_on_slot_.end()) op.after.push_back(at->second);
   if (!is_new()) {

@@ -272,11 +272,25 @@ void GuestPlanner::take_away(const DiskDiff& disk) {
   destroy_.push_back({std::move(destroy), {disk.desired_slot}});
 }
 
+namespace {
+
+/// Rules C2 and A2: host page cache and native aio are right on some storages and forbidden on others. They were judged
+/// for the storage the disk belongs on, so they wait until it lies there.
+bool only_right_somewhere(const SettingChange& change) {
+  const auto* text = std::get_if<std::string>(&change.desired.value);
+  if (text == nullptr) return false;
+  if (change.key == "aio") return *text == "native";
+  return change.key == "cache" && *text != "none" && *text != "directsync";
+}
+
+}  // namespace
+
 std::vector<const SettingChange*> GuestPlanner::drive_changes(const DiskDiff& disk, bool move_refused) const {
   std::vector<const SettingChange*> list;
   const StorageView* here = disk.volume ? b_.storages.find(disk.volume->storage) : nullptr;
   for (const SettingChange& change : disk.settings) {
     if (!is_change(change) || find_setting(Home::kDriveOption, change.key) == nullptr) continue;
+    if (move_refused && only_right_somewhere(change)) continue;
     if (move_refused && here != nullptr && is_absent(change.configured)) {
       const Resolved* cache = desired(disk).settings.find("cache");
       const OptionValue unset =

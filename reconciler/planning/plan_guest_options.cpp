@@ -55,13 +55,20 @@ void GuestPlanner::early_options() {
     live.push_back(&own_uuid_);
   }
   write_options(live, true);
+  // Rule I1: a run that ends between two writes must not leave an iothread below a controller that has none.
+  std::vector<const SettingChange*> controller;
+  for (const SettingChange& change : diff_.options)
+    if (is_change(change) && brings_iothreads(change) && !refused(change)) controller.push_back(&change);
+  write_options(controller, false);
+  needs_controller_ = !controller.empty();
 }
 
 void GuestPlanner::late_options() {
   std::vector<const SettingChange*> live;
   std::vector<const SettingChange*> pending;
   for (const SettingChange& change : diff_.options) {
-    if (!is_change(change) || (is_live(change) && !is_late(change)) || refused(change)) continue;
+    if (!is_change(change) || (is_live(change) && !is_late(change)) || brings_iothreads(change) || refused(change))
+      continue;
     (is_live(change) ? live : pending).push_back(&change);
   }
   write_options(pending, false);

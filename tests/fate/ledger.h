@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "simulator/simulator.h"
+#include "tests/fate/draft.h"
+#include "tests/fate/wishes.h"
+
+namespace pvr::fate {
+
+/// What must hold of the world whatever happens. Knows the product's promises and none of its code.
+class Ledger {
+ public:
+  Ledger(pvesim::Simulator& sim, const Draft& draft) : sim_(sim), draft_(draft) {}
+
+  /// Takes the world as it is for what must not get worse.
+  void open(const Wishes& wishes);
+  /// Somebody else does something: what changes meanwhile is theirs.
+  void others(const std::function<void()>& act);
+  /// This guest's power is not the tool's responsibility any more.
+  void forget_power(int vmid) { expected_running_.erase(vmid); }
+  void forget_power_of_stopped();
+
+  /// After any run, however it ended. One sentence per broken promise.
+  [[nodiscard]] std::vector<std::string> broken() { return broken(false); }
+  /// When all faults are over and the runs have ended: besides, everything is in its place.
+  [[nodiscard]] std::vector<std::string> broken_at_rest();
+
+ private:
+  struct View {
+    std::map<std::uint64_t, std::string> referenced = {};  // content → where
+    std::map<std::uint64_t, std::string> anywhere = {};
+    std::map<std::pair<int, std::uint64_t>, std::string> attached = {};  // (guest, content) → slot
+    std::set<std::string> unreferenced = {};
+    std::map<int, std::string> texts = {};
+    std::set<std::string> offences = {};             // "100:scsi0 C2 DRIVE"
+    std::map<std::string, std::string> drives = {};  // "100:scsi0" -> as configured
+  };
+  [[nodiscard]] View look() const;
+  void judge_drives(int vmid, View& view) const;
+  /// `at_rest`: what is only half done is no excuse any more.
+  [[nodiscard]] std::vector<std::string> broken(bool at_rest);
+  [[nodiscard]] std::map<std::string, std::string> foreign_sections() const;
+
+  pvesim::Simulator& sim_;
+  const Draft& draft_;
+  Wishes wishes_ = {};
+  std::map<std::uint64_t, std::string> precious_ = {};  // content → where it was
+  std::map<std::pair<int, std::uint64_t>, std::string> homes_ = {};
+  std::set<std::string> tolerated_orphans_ = {};
+  std::set<std::string> tolerated_offences_ = {};
+  std::map<std::string, std::string> drives_ = {};  // as others left them
+  std::map<int, std::string> foreign_texts_ = {};
+  std::map<std::string, std::string> sections_ = {};
+  std::set<int> expected_running_ = {};
+  std::size_t tasks_seen_ = 0;
+};
+
+}  // namespace pvr::fate

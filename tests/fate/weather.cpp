@@ -1,0 +1,68 @@
+#include "tests/fate/weather.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+namespace pvr::fate {
+namespace {
+
+using Chance = std::uint32_t Weather::*;
+constexpr std::array<std::pair<const char*, Chance>, 27> kChances = {{
+    {"refuse", &Weather::refuse},
+    {"reset", &Weather::reset},
+    {"slow", &Weather::slow},
+    {"lose-answer", &Weather::lose_answer},
+    {"proxy", &Weather::proxy},
+    {"unauthorized", &Weather::unauthorized},
+    {"forbidden", &Weather::forbidden},
+    {"refuse-text", &Weather::refuse_text},
+    {"claims-done", &Weather::claims_done},
+    {"host-refuse", &Weather::host_refuse},
+    {"host-lose", &Weather::host_lose},
+    {"host-fail", &Weather::host_fail},
+    {"host-cut", &Weather::host_cut},
+    {"task-fail", &Weather::task_fail},
+    {"task-stall", &Weather::task_stall},
+    {"edits", &Weather::edits},
+    {"guest-writes", &Weather::guest_writes},
+    {"nodes", &Weather::nodes},
+    {"quorum", &Weather::quorum},
+    {"pauses", &Weather::pauses},
+    {"clock", &Weather::clock},
+    {"rival", &Weather::rival},
+    {"pools", &Weather::pools},
+    {"task-kill", &Weather::task_kill},
+    {"holds", &Weather::holds},
+    {"locks", &Weather::locks},
+    {"power", &Weather::power},
+}};
+
+}  // namespace
+
+Weather draw_weather(Dice& dice) {
+  Weather weather;
+  const std::uint32_t kind = dice.below(10);
+  const int troubles = kind == 0 ? 0 : kind < 6 ? dice.between(1, 3) : dice.between(4, 14);
+  for (int i = 0; i < troubles; ++i) {
+    const auto& [name, chance] = kChances[dice.below(kChances.size())];
+    weather.*chance = static_cast<std::uint32_t>(dice.between(3, 60));
+  }
+  weather.lease_breaker = dice.percent(50);
+  if (dice.percent(60)) {
+    weather.kill_at = dice.between(1, dice.percent(70) ? 12 : 60);
+    weather.kill_after = dice.percent(50);
+  }
+  return weather;
+}
+
+std::string Weather::text() const {
+  std::string text;
+  for (const auto& [name, chance] : kChances)
+    if (this->*chance != 0) text += fmt::format(" {}={}", name, this->*chance);
+  if (kill_at != 0) text += fmt::format(" kill={}{}", kill_at, kill_after ? "+" : "-");
+  return text.empty() ? " calm" : text;
+}
+
+}  // namespace pvr::fate

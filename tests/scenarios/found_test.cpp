@@ -1,0 +1,105 @@
+// What the fault simulation (tests/fate) found, each as small as it gets.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/scenarios/fleet.h"
+
+namespace pvr::scenario {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kCluster = R"(
+cluster: {name: lab, seed: 5}
+users:
+  - {name: root@pam, password: secret, tokens: [{id: ci, secret: s-root, privsep: false}]}
+nodes:
+  pve1: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, media: ssd}}}
+storages:
+  z16: {type: zfspool, pool: tank/z16, blocksize: 16k, sparse: 1, content: images}
+  files: {type: dir, path: /srv/files, content: images}
+vms:
+  100:
+    node: pve1
+    status: running
+    config: {name: app, memory: 1024, scsihw: virtio-scsi-pci, boot: "order=scsi0",
+             scsi0: "z16:vm-100-disk-0,size=4G", scsi1: "z16:vm-100-disk-1,size=2G"}
+  101:
+    node: pve1
+    config: {name: db, memory: 1024, scsihw: virtio-scsi-single, scsi0: "z16:vm-101-disk-0,size=4G"}
+)";
+
+std::string fleet_of(const std::string& vms) {
+  return "version: 1\nstorages: {z16: {manage: false}, files: {manage: false, backing: ext4}}\n"
+         "lanes: {pinned: {pve1: z16}}\nvms:\n" +
+         vms;
+}
+
+// A run that ends between two writes must not leave iothread=1 below a controller that has none (rule I1).
+TEST(Found, TheControllerComesBeforeTheIothreadsThatNeedIt) {
+  World world(kCluster);
+  const auto document = fleet(
+      fleet_of("  app: {vmid: 100, role: specialty-linux, node: pve1, disks: {root: {slot: scsi0, size: 4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  OperationId controller = 0;
+  bool drive_seen = false;
+  for (const Operation& operation : planned.plan.operations) {
+    const auto* options = std::get_if<SetVmOptions>(&operation.procedure);
+    if (options != nullptr && options->set.contains("scsihw")) controller = operation.id;
+    const auto* drive = std::get_if<SetDriveOptions>(&operation.procedure);
+    if (drive == nullptr || !drive->set.contains("iothread")) continue;
+    drive_seen = true;
+    ASSERT_NE(controller, 0U) << text_of(planned.plan);
+    // Not only before it: where the controller cannot be set, the iothread is not either.
+    EXPECT_THAT(operation.after, ::testing::Contains(controller)) << text_of(planned.plan);
+  }
+  EXPECT_TRUE(drive_seen) << text_of(planned.plan);
+  EXPECT_TRUE(world.run_plan(planned.plan).all_done());
+  EXPECT_TRUE(plan_fleet(world, document).plan.empty());
+}
+
+// Somebody took a disk out of a running guest that cannot let it go yet. A new, empty one in its place would be wrong.
+TEST(Found, ASlotThatWaitsToBeEmptiedIsNeitherFilledNorForgotten) {
+  World world(kCluster);
+  const auto answer = world.sim().admin_call("PUT", "/nodes/pve1/qemu/100/config", {{"delete", "scsi0"}});
+  ASSERT_EQ(world.sim().vm_config(100, "PENDING").count("delete"), 1U) << answer.status << answer.reason;
+  const auto document =
+      fleet(fleet_of("  app: {vmid: 100, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: "
+                     "6GiB}, more: {slot: scsi2, size: 4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  for (const Operation& operation : planned.plan.operations)
+    EXPECT_FALSE(std::holds_alternative<AddDisk>(operation.procedure)) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 still holds z16:vm-100-disk-0, which waits for its removal"));
+  // It is as large as what is wanted in scsi2: that may be where it went.
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0, which waits to be emptied"));
+}
+
+// The list of guests shows power as it was up to ten seconds ago.
+TEST(Found, APlanRightAfterAGuestWasStoppedKnowsIt) {
+  World world(kCluster);
+  const auto document = fleet("version: 1\nvms: {app: {vmid: 100, state: stopped}, db: {vmid: 101, state: running}}\n");
+  ASSERT_TRUE(world.run_plan(plan_fleet(world, document).plan).all_done());
+  const PlanResult next = plan_fleet(world, document);
+  EXPECT_TRUE(next.plan.empty()) << text_of(next.plan);
+}
+
+// Host page cache is right on ext4 (rule C3) and forbidden on ZFS (rule C2): while the move waits for a permission, so
+// does the cache mode.
+TEST(Found, ACacheModeForAnotherStorageWaitsForTheMove) {
+  World world(kCluster);
+  const auto document = fleet(
+      fleet_of("  db: {vmid: 101, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 4GiB, storage: files, "
+               "disposable: true, cache: writeback}}}\n"));
+  const PlanResult refused = plan_fleet(world, document, nullptr, {});
+  EXPECT_THAT(text_of(refused.plan), HasSubstr("move scsi0")) << "the move is blocked";
+  static_cast<void>(world.run_plan(refused.plan));
+  EXPECT_THAT(value_of(world.sim(), 101, "scsi0"), ::testing::Not(HasSubstr("writeback")));
+  const PlanResult allowed = plan_fleet(world, document);
+  EXPECT_TRUE(world.run_plan(allowed.plan).all_done()) << text_of(allowed.plan);
+  EXPECT_THAT(value_of(world.sim(), 101, "scsi0"), HasSubstr("files:"));
+  EXPECT_THAT(value_of(world.sim(), 101, "scsi0"), HasSubstr("cache=writeback"));
+}
+
+}  // namespace
+}  // namespace pvr::scenario
