@@ -5,17 +5,12 @@
 #include "cli/terminal.h"
 #include "reconciler/base/result.h"
 #include "reconciler/engine/engine.h"
+#include "reconciler/engine/limits.h"
 
 namespace pvr::cli {
 
 /// What the command line and the fleet say about planning. Error: a word that cannot be read.
 [[nodiscard]] Result<EngineOptions> engine_options(const Invocation& invocation, const WrittenCluster& document,
                                                    const Connection& connection);
-
-/// A size limit of the fleet file, or zero.
-[[nodiscard]] ByteSize size_limit(const WrittenCluster& document, std::string_view name);
-/// A number of the fleet file, or `otherwise`.
-[[nodiscard]] std::uint32_t number_limit(const WrittenCluster& document, std::string_view name,
-                                         std::uint32_t otherwise);
 
 }  // namespace pvr::cli
