@@ -15,6 +15,13 @@ namespace {
 constexpr auto kFacts =
     std::to_array<std::string_view>({"storage_type", "media", "shared", "slot", "purpose", "size", "volblocksize"});
 
+/// "unset (PVE: native)" → "native": what counts for a disk is what PVE really does.
+std::string effective(const std::string& value) {
+  constexpr std::string_view kUnset = "unset (PVE: ";
+  return value.starts_with(kUnset) && value.ends_with(')') ? value.substr(kUnset.size(), value.size() - kUnset.size() - 1)
+                                                           : value;
+}
+
 /// The settings of one disk of a role, offline. Empty with `error`.
 std::map<std::string, std::string> resolve_one(const std::string& role, const Map& facts, std::string& error) {
   const auto fact = [&](std::string_view name, std::string_view otherwise) {
@@ -63,7 +70,7 @@ std::map<std::string, std::string> resolve_one(const std::string& role, const Ma
     return {};
   }
   std::map<std::string, std::string> out;
-  for (const Explanation& explanation : explain_all(*fleet.value, *vm, *disk)) out.emplace(explanation.key, explanation.value);
+  for (const Explanation& explanation : explain_all(*fleet.value, *vm, *disk)) out.emplace(explanation.key, effective(explanation.value));
   out.erase("storage");
   return out;
 }

@@ -135,7 +135,7 @@ class HaResource final : public Resource {
     return row == rows->end() || row->type != "qemu" ? std::string() : row->name;
   }
 
-  static Loaded load(const Session& session, const Value& value, const std::string& guest, bool wanted) {
+  static Loaded load(Session& session, const Value& value, const std::string& guest, bool wanted) {
     FleetText text;
     text.line(0, "vms:");
     text.line(1, in_quotes(guest) + ":");

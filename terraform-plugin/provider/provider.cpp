@@ -126,6 +126,7 @@ Messages Provider::configure(const Value& config) {
       out.push_back(std::move(message));
     }
     if (!fleet.ok()) return out;
+    for (const WrittenStorage& storage : fleet.value->storages) settings.storages.push_back(storage.id);
     settings.cluster = merged(std::move(settings.cluster), fleet.value->cluster);
   }
   settings.environment = environment_;

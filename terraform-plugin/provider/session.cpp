@@ -177,12 +177,32 @@ Loaded Session::finish(Checked<FleetDocument> loaded, std::uint32_t file, const 
   FleetDocument document = *std::move(loaded.value);
   std::erase_if(document.vms, [&](const WrittenVm& of) { return of.name != vm; });
   if (vm.empty()) document.lanes.clear();
+  // A fleet file knows a guest by the key it stands under and leaves names alone; here the name is an attribute like any
+  // other, and a change of it is meant.
+  for (WrittenVm& of : document.vms) {
+    if (of.span.file == file && !of.options.contains("name"))
+      of.options.set("name", {.value = OptionValue(of.name), .span = of.span});
+  }
   document.cluster = settings_->cluster;
   out.document = std::make_shared<const FleetDocument>(std::move(document));
   return out;
 }
 
-Loaded Session::load(const FleetText& text, std::string_view vm, std::string_view name) const {
+Loaded Session::load(const FleetText& text, std::string_view vm, std::string_view name) {
+  // Once a fleet has storages, all it names must be among them. With storages of other resources, those that exist count, too.
+  std::vector<std::string> existing;
+  bool declares = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    declares = !declared_storages_.empty();
+  }
+  if (declares) {
+    auto connected = connect();
+    const auto list = connected ? (*connected)->reader->storages() : Result<StorageList>(std::move(connected).error());
+    if (list) {
+      for (const LiveStorage& storage : list->storages) existing.push_back(storage.id);
+    }
+  }
   const std::scoped_lock lock(mutex_);
   if (!settings_) return {.messages = {{.summary = "The provider is not configured", .detail = "Its block is unknown."}}};
   const std::string head = settings_->has_fleet_file ? "" : "version: 1\n";
@@ -192,14 +212,19 @@ Loaded Session::load(const FleetText& text, std::string_view vm, std::string_vie
       for (const auto& [id, storage] : declared_storages_) {
         if (id != name) sources.add("pvereconcile_storage " + id, storage.text());
       }
+      std::string facts;
+      for (const std::string& id : existing) {
+        const bool known = id == name || declared_storages_.contains(id) ||
+                           std::ranges::find(settings_->storages, id) != settings_->storages.end();
+        if (!known) facts += "  " + in_quotes(id) + ": {manage: false}\n";
+      }
+      if (!facts.empty()) sources.add("storages of the cluster", "storages:\n" + facts);
     }
     if (!head.empty()) sources.add("provider", head);
     const std::uint32_t file = sources.add(std::string(name), text.text());
     return finish(load_fleet(std::move(sources)), file, text, vm);
   };
-  // Once a fleet has storages, all it names must be among them. Those of other resources are needed only where they do
-  // not exist yet, and must not shut out the ones that exist and nobody declares.
-  if (declared_storages_.empty()) return with(false);
+  if (!declares) return with(false);
   Loaded all = with(true);
   if (all.document) return all;
   Loaded plain = with(false);

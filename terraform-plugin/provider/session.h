@@ -36,6 +36,7 @@ using OpenLink = std::function<Result<std::unique_ptr<Link>>(ConnectionOptions, 
 struct Settings {
   SourceSet sources = {};  // texts of fleet_file; only the built-in roles without one
   bool has_fleet_file = false;
+  std::vector<std::string> storages = {};  // ids of the fleet file
   WrittenCluster cluster = {};  // of the provider block over that of fleet_file
   ConnectionFlags flags = {};
   Environment environment = {};
@@ -71,7 +72,7 @@ class Session {
   [[nodiscard]] Log& log() { return log_; }
 
   /// The fleet file with a text. Only `vm` of the guests is kept; empty: none, and the text is about storages.
-  [[nodiscard]] Loaded load(const FleetText& text, std::string_view vm, std::string_view name) const;
+  [[nodiscard]] Loaded load(const FleetText& text, std::string_view vm, std::string_view name);
   /// Another text, or file, with the provider's connection instead of its own.
   [[nodiscard]] Loaded load_fleet_text(const std::string& text) const;
   [[nodiscard]] Loaded load_fleet_path(const std::string& path) const;

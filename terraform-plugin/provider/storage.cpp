@@ -197,7 +197,7 @@ class StorageResource final : public Resource {
   }
 
  private:
-  static Loaded load(const Session& session, const Value& config) {
+  static Loaded load(Session& session, const Value& config) {
     return session.load(text_of(config), "", config["id"].text_or_empty());
   }
   static Value planned_known(Value planned) {

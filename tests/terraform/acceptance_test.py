@@ -85,12 +85,12 @@ class Simulator:
         file.write_text(cluster)
         environment = folder / "cluster.env"
         self.process = subprocess.Popen(
-            [program, "simulate", str(file), "--listen", "127.0.0.1:0", "--environment-file", str(environment)],
-            stdout=subprocess.DEVNULL, stderr=(folder / "simulate.err").open("w"), start_new_session=True)
+            [program, "simulate", "--cluster", str(file), "--listen", "127.0.0.1:0", "--environment-file", str(environment)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         until = time.monotonic() + 30
         while not (environment.exists() and "TOKEN=" in environment.read_text()):
             if self.process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError("no simulator: " + (folder / "simulate.err").read_text())
+                raise RuntimeError("the simulator does not start")
             time.sleep(0.05)
         self.environment = dict(re.findall(r"export (\w+)='([^']*)'", environment.read_text()))
 
@@ -193,7 +193,7 @@ class Acceptance(unittest.TestCase):
         self.assertIn("size=8G", config["scsi0"])
         self.assert_no_changes()
         state = self.state()["pvereconcile_vm.a"]
-        self.assertEqual(state["status"], {})
+        self.assertEqual({e["state"] for e in state["status"].values()} - {"cannot-tell"}, set())
         self.assertTrue(state["volumes"]["root"].startswith("tank:vm-301-disk-"))
         self.assertIn(state["smbios_uuid"], config["smbios1"])
 
@@ -288,10 +288,12 @@ class Acceptance(unittest.TestCase):
         resource["instances"] = [{"schema_version": 0, "attributes": {
             "id": "pve1/qemu/301", "vmid": 301, "name": "vm-301", "target_node": "pve1"}, "sensitive_attributes": []}]
         (self.work / "terraform.tfstate").write_text(json.dumps(state))
+        # The CLI wants to start the other provider; what it can do is not asked. Any provider will do.
+        other = self.base / "mirror/registry.terraform.io/telmate/proxmox/3.0.0/linux_amd64"
+        other.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.provider, other / "terraform-provider-proxmox_v3.0.0")
+        shutil.rmtree(self.work / ".terraform")
         self.config(vm(label="b") + "\nmoved {\n  from = proxmox_vm_qemu.a\n  to = pvereconcile_vm.b\n}\n")
-        shown = self.tf("plan", "-input=false", "-refresh=false", code=None)
-        if "Unsupported `moved`" in shown or "schema for provider" in shown or "required_providers" in shown:
-            self.skipTest("this CLI wants the other provider installed")
         self.apply()
         self.assertEqual(self.simulator.config(301), before)
         self.assert_no_changes()
@@ -339,8 +341,8 @@ class Acceptance(unittest.TestCase):
         self.assert_no_changes()
 
     def test_wrong_configurations_are_told_at_their_place(self):
-        self.config(vm(more='cpu = { cputype = "nonsense" }'))
-        self.assertIn("cpu", self.tf("plan", "-input=false", code=1))
+        self.config(vm(more='bios = "nonsense"'))
+        self.assertIn("bios", self.tf("plan", "-input=false", code=1))
         self.config(vm(disks='root = { slot = "scsi0", size = "eight" }'))
         shown = self.tf("plan", "-input=false", code=1)
         self.assertIn("size", shown)
