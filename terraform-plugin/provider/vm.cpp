@@ -97,10 +97,10 @@ std::string word_of(PowerState power) {
   return "unknown";
 }
 
-/// "rule C1: …", "role ai", "configuration": without places, which would change with every line above.
+/// "rule C1: …", "role ai", "lane pinned", "configuration": without places, which would change with every line above.
 std::string reason_of(const Explanation& explanation) {
   const std::string& from = explanation.from;
-  if (from.starts_with("role ")) return from.substr(0, from.find(','));
+  if (from.starts_with("role ") || from.starts_with("lane ")) return from.substr(0, from.find(','));
   if (from.starts_with("rule ") || from.starts_with("PVE")) return from;
   return "configuration";
 }

@@ -455,6 +455,89 @@ vms:
         self.assertEqual(self.simulator.vmids(), [600 + i for i in range(10)])
         self.assert_no_changes()
 
+    def test_the_homelab_resolves_as_its_fleet_file_does(self):
+        import yaml
+        root = Path(__file__).resolve().parents[2]
+        cluster = yaml.safe_load((root / "examples/homelab/cluster.yaml").read_text())
+        templates = {vmid: guest for vmid, guest in cluster.get("vms", {}).items() if guest.get("template")}
+        for name in ("ha", "replication", "volumes", "backup_jobs", "jobs", "pools"):
+            cluster.pop(name, None)
+        cluster["vms"] = {vmid: guest for vmid, guest in templates.items() if vmid != 1903}
+        empty = yaml.safe_dump(cluster, sort_keys=False)
+        self.simulator.stop()
+        self.simulator = Simulator(self.folder, self.program, empty)
+        for name in ("main.tf", "fleet.yaml"):
+            shutil.copy(root / "examples/terraform/homelab" / name, self.work / name)
+        # Where a guest without a node would go is the only thing a first plan wants to know besides.
+        main = (self.work / "main.tf").read_text()
+        blocks = re.split(r"(?=^resource )", main, flags=re.M)
+        blocks = [b if not b.startswith("resource") or re.search(r"^  node +=", b, re.M) else b.replace("{\n", '{\n  node = "pve3"\n', 1)
+                  for b in blocks]
+        (self.work / "main.tf").write_text("".join(blocks))
+        self.tf("init")
+        self.tf("plan", "-input=false", "-out=p")
+        planned = {r["values"]["name"]: r["values"]["resolved"]
+                   for r in json.loads(self.tf("show", "-json", "p"))["planned_values"]["root_module"]["resources"]}
+        names = yaml.safe_load((root / "examples/homelab/fleet.yaml").read_text())["vms"]
+        self.assertEqual(sorted(planned), sorted(names))
+        fleet = self.folder / "homelab.yaml"
+        text = yaml.safe_load((root / "examples/homelab/fleet.yaml").read_text())
+        for guest in text["vms"].values():
+            guest.setdefault("node", "pve3")
+        fleet.write_text(yaml.safe_dump(text, sort_keys=False))
+        for name in names:
+            shown = subprocess.run([self.program, "explain", str(fleet), f"vm/{name}", "-o", "json"], env=self.environment(),
+                                   capture_output=True, text=True, check=True).stdout
+            expected = {}
+            for entry in json.loads(shown)["explanations"]:
+                disk = entry["address"].removeprefix(f"vm/{name}").removeprefix("/")
+                expected[(disk + "/" if disk else "") + entry["key"]] = entry["value"]
+            resolved = dict(planned[name])
+            self.assertEqual(resolved.pop("name"), name)
+            self.assertEqual(resolved, expected, name)
+
+    def test_the_clis_own_tests(self):
+        self.config(vm(more="deletion_protection = false"))
+        (self.work / "guest.tftest.hcl").write_text("""
+run "plans" {
+  command = plan
+  assert {
+    condition     = pvereconcile_vm.a.resolved["root/cache"] == "none"
+    error_message = "cache"
+  }
+}
+run "applies" {
+  assert {
+    condition     = pvereconcile_vm.a.power != ""
+    error_message = "power"
+  }
+}
+""")
+        self.assertRegex(self.tf("test"), "2 passed, 0 failed")
+        self.assertEqual(self.simulator.vmids(), [])
+
+    def test_without_tls_and_attached(self):
+        self.config(vm())
+        self.tf("plan", "-input=false", extra={"TF_DISABLE_PLUGIN_TLS": "1"})
+        process = subprocess.Popen([self.provider, "-debug"], env=self.environment(), stdout=subprocess.PIPE, text=True,
+                                   start_new_session=True)
+        try:
+            line = process.stdout.readline()
+            attach = re.fullmatch(r"TF_REATTACH_PROVIDERS='(.*)'\n", line).group(1)
+            self.tf("apply", "-auto-approve", "-input=false", extra={"TF_REATTACH_PROVIDERS": attach})
+            self.assertIsNone(process.poll())
+        finally:
+            os.kill(process.pid, signal.SIGINT)
+            self.assertEqual(process.wait(20), 0)
+            process.stdout.close()
+        self.assertEqual(self.simulator.vmids(), [301])
+        self.assertEqual(list(Path(tempfile.gettempdir()).glob(f"pvereconcile-tf-{process.pid}-*")), [])
+
+    def test_started_by_a_person(self):
+        done = subprocess.run([self.provider], capture_output=True, text=True, env={})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("Terraform", done.stderr)
+
     def test_two_hundred_in_parallel(self):
         if not os.environ.get("PVERECONCILE_TF_LARGE"):
             self.skipTest("takes minutes; PVERECONCILE_TF_LARGE=1 runs it")
