@@ -8,6 +8,7 @@
 #include "cli/terminal.h"
 #include "reconciler/base/result.h"
 #include "reconciler/engine/engine.h"
+#include "reconciler/engine/limits.h"
 
 namespace pvr::cli {
 
@@ -26,11 +27,5 @@ struct Session {
 /// `stop` ends requests under way; a run that must await its effects passes none.
 [[nodiscard]] Result<Session> open_session(const Invocation& invocation, const Terminal& terminal,
                                            const WrittenCluster& document, std::stop_token stop);
-
-/// A size limit of the fleet file, or zero.
-[[nodiscard]] ByteSize size_limit(const WrittenCluster& document, std::string_view name);
-/// A number of the fleet file, or `otherwise`.
-[[nodiscard]] std::uint32_t number_limit(const WrittenCluster& document, std::string_view name,
-                                         std::uint32_t otherwise);
 
 }  // namespace pvr::cli

@@ -99,6 +99,23 @@ bool concerns_all(ErrorKind kind) {
   return kind == ErrorKind::kLeaseLost || kind == ErrorKind::kUnauthorized || kind == ErrorKind::kTls;
 }
 
+/// The locks of an operation, held in the process while it runs.
+class SharedHold {
+ public:
+  SharedHold(SharedLocks* shared, const std::vector<std::string>& locks) : shared_(shared), locks_(locks) {
+    if (shared_ != nullptr) shared_->enter(locks_);
+  }
+  ~SharedHold() {
+    if (shared_ != nullptr) shared_->leave(locks_);
+  }
+  SharedHold(const SharedHold&) = delete;
+  SharedHold& operator=(const SharedHold&) = delete;
+
+ private:
+  SharedLocks* shared_;
+  const std::vector<std::string>& locks_;
+};
+
 /// The threads around the schedule. Everything behind the mutex; operations run without it.
 class Run {
  public:
@@ -165,6 +182,7 @@ class Run {
   }
 
   OperationEnd carry_out(const Operation& operation) {
+    const SharedHold hold(options_.locks, operation.locks);
     ports_.events.emit(OperationStarted{.operation = operation.id});
     OperationEnd end = run_operation({.operation = operation,
                                       .pve = ports_.pve,
@@ -207,23 +225,6 @@ class Run {
   std::uint32_t failures_ = 0;
 };
 
-/// Drops notes about restarts that are over: the guest runs, or does not exist any more.
-void tidy_restarts(Lease& lease, PveApi& pve) {
-  const auto noted = lease.restarting();
-  if (noted.empty()) return;
-  const auto rows = pve.guests();
-  if (!rows) return;
-  for (const std::uint32_t number : noted) {
-    const auto row = std::ranges::find(*rows, Vmid{number}, &GuestRow::vmid);
-    bool over = row == rows->end();
-    if (!over) {
-      const auto status = pve.guest_status({.node = row->node, .vmid = Vmid{number}});
-      over = status && status->power == PowerState::kRunning;
-    }
-    if (over) static_cast<void>(lease.forget_restart(Vmid{number}));
-  }
-}
-
 /// A plan read from a file holds no secrets: options whose values are missing stay as they are, and that is said.
 template <class Params>
 void warn_of_withheld(const Params& params, Work& work) {
@@ -251,6 +252,22 @@ ApplyReport nothing_done(const Plan& plan, const Error& error) {
 
 }  // namespace
 
+void tidy_restarts(Lease& lease, PveApi& pve) {
+  const auto noted = lease.restarting();
+  if (noted.empty()) return;
+  const auto rows = pve.guests();
+  if (!rows) return;
+  for (const std::uint32_t number : noted) {
+    const auto row = std::ranges::find(*rows, Vmid{number}, &GuestRow::vmid);
+    bool over = row == rows->end();
+    if (!over) {
+      const auto status = pve.guest_status({.node = row->node, .vmid = Vmid{number}});
+      over = status && status->power == PowerState::kRunning;
+    }
+    if (over) static_cast<void>(lease.forget_restart(Vmid{number}));
+  }
+}
+
 OperationEnd run_operation(const Work::Parts& parts) {
   Work work(parts);
   const ProcedureEnd end = std::visit(
@@ -270,13 +287,13 @@ OperationEnd run_operation(const Work::Parts& parts) {
 ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions options, std::stop_token stop) {
   if (plan.operations.empty()) return {};
   std::unique_ptr<Lease> lease;
-  if (options.with_lease) {
+  if (options.with_lease && options.held == nullptr) {
     if (options.lease.nonce.empty()) options.lease.nonce = random_hex(16);
     auto taken = Lease::acquire(ports.pve, ports.clock, options.lease);
     if (!taken) return nothing_done(plan, taken.error());
     lease = std::move(taken).value();
   }
-  Run run(plan, ports, options, lease.get(), std::move(stop));
+  Run run(plan, ports, options, options.held != nullptr ? options.held : lease.get(), std::move(stop));
   ApplyReport report = run.run();
   if (lease) {
     tidy_restarts(*lease, ports.pve);

@@ -6,6 +6,7 @@
 
 #include "reconciler/execute/lease.h"
 #include "reconciler/execute/schedule.h"
+#include "reconciler/execute/shared_locks.h"
 #include "reconciler/execute/work.h"
 #include "reconciler/model/event.h"
 #include "reconciler/model/plan.h"
@@ -29,6 +30,10 @@ struct ApplyOptions {
   Patience patience = {};
   bool with_lease = true;   // off: two runs may work at once, and a killed restart leaves its guest stopped
   LeaseOptions lease = {};  // nonce empty: one is made up
+  /// For several runs of one process on one cluster at the same time: the lease they share, taken and given back by the
+  /// caller (tidy_restarts first), instead of one of their own; and the locks they share. Both outlive the run.
+  Lease* held = nullptr;
+  SharedLocks* locks = nullptr;
 };
 
 /// Carries out exactly the operations of the plan, in parallel along their locks, each one checked against the live
@@ -40,6 +45,10 @@ struct ApplyOptions {
 /// the whole run (no lease, unauthorized) are in `stopped_by`. `stop` must not be the token that ends the client's own
 /// requests: an effect under way is awaited with them.
 [[nodiscard]] ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions options, std::stop_token stop);
+
+/// Drops notes about restarts that are over: the guest runs, or does not exist any more. Before a lease is given back,
+/// and while no run works under it: a guest about to be stopped still runs.
+void tidy_restarts(Lease& lease, PveApi& pve);
 
 /// Carries out one operation. For apply() and for tests of a single procedure.
 struct OperationEnd {

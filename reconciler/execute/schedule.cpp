@@ -23,8 +23,8 @@ Schedule::Schedule(const std::vector<Operation>& operations, ScheduleLimits limi
   }
 }
 
-std::uint32_t Schedule::places(const std::string& lock) const {
-  return lock.starts_with("copy/") ? limits_.copies_per_node : 1;
+std::uint32_t places_of(const std::string& lock, const ScheduleLimits& limits) {
+  return lock.starts_with("copy/") ? limits.copies_per_node : 1;
 }
 
 std::vector<OperationId> Schedule::ready() const {
@@ -42,7 +42,7 @@ std::vector<OperationId> Schedule::ready() const {
     });
     const bool locks_free = std::ranges::all_of(here.locks, [&](const std::string& lock) {
       const auto at = held.find(lock);
-      return at == held.end() || at->second < places(lock);
+      return at == held.end() || at->second < places_of(lock, limits_);
     });
     if (!before_done || !locks_free) continue;
     for (const std::string& lock : here.locks) ++held[lock];

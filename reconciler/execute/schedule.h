@@ -16,6 +16,9 @@ struct ScheduleLimits {
   std::uint32_t copies_per_node = 2;  // holders of one "copy/…" lock at the same time; at least 1
 };
 
+/// How many may hold the lock at the same time: `copies_per_node` for one named "copy/…", else one.
+[[nodiscard]] std::uint32_t places_of(const std::string& lock, const ScheduleLimits& limits);
+
 /// Decides which operations may run now. Pure: no threads, no clock; the caller brings both.
 ///
 /// An operation is ready when everything in `after` succeeded, nobody holds one of its locks, and there is room. A lock
@@ -52,7 +55,6 @@ class Schedule {
   };
   [[nodiscard]] Node& node(OperationId id) { return nodes_[id - 1]; }
   [[nodiscard]] const Node& node(OperationId id) const { return nodes_[id - 1]; }
-  [[nodiscard]] std::uint32_t places(const std::string& lock) const;
   void skip_dependants(OperationId id, OperationId blame);
 
   std::vector<Node> nodes_;

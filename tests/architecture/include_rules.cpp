@@ -60,6 +60,16 @@ constexpr std::array kRules = {
          .may_include = "reconciler/ports reconciler/model reconciler/base",
          .libraries = "fmt json curl openssl"},
     Rule{.folder = "simulator", .may_include = "", .libraries = "json yaml-cpp openssl boost", .own_headers = true},
+    Rule{.folder = "terraform-plugin/cty", .may_include = "reconciler/base", .libraries = "json", .pure = true,
+         .reads_clock = false},
+    // What it decides comes from the engine; its clock is the link's.
+    Rule{.folder = "terraform-plugin/provider",
+         .may_include = "terraform-plugin/cty reconciler schema providers",
+         .libraries = "fmt openssl",
+         .reads_clock = false},
+    Rule{.folder = "terraform-plugin/edge",
+         .may_include = "terraform-plugin/provider terraform-plugin/cty reconciler/base providers",
+         .libraries = "fmt json openssl grpc"},
     Rule{.folder = "cli", .may_include = "reconciler schema providers simulator", .libraries = "fmt json spdlog cli11"},
 };
 
@@ -71,6 +81,8 @@ constexpr std::array kLibraries = {
     Library{"fmt", "fmt/"},       Library{"json", "nlohmann/"},     Library{"openssl", "openssl/"},
     Library{"libyaml", "yaml.h"}, Library{"yaml-cpp", "yaml-cpp/"}, Library{"curl", "curl/"},
     Library{"boost", "boost/"},   Library{"spdlog", "spdlog/"},     Library{"cli11", "CLI/"},
+    Library{"grpc", "grpcpp/"},   Library{"grpc", "google/"},       Library{"grpc", "tfplugin6"},
+    Library{"grpc", "goplugin"},
     Library{"gtest", "gtest/"},   Library{"gtest", "gmock/"},       Library{"benchmark", "benchmark/"},
 };
 

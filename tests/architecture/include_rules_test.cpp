@@ -20,7 +20,7 @@ using ::testing::IsEmpty;
 std::map<std::string, std::string> sources_of_the_product() {
   std::map<std::string, std::string> texts;
   const std::filesystem::path root = PVERECONCILE_SOURCE_DIR;
-  for (const char* top : {"reconciler", "schema", "providers", "simulator", "cli"}) {
+  for (const char* top : {"reconciler", "schema", "providers", "simulator", "cli", "terraform-plugin"}) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {
       const auto ending = entry.path().extension();
       if (ending != ".h" && ending != ".cpp") continue;
@@ -92,6 +92,16 @@ TEST(IncludeRules, ALibraryStaysInTheFolderThatOwnsItAndOutOfHeaders) {
   EXPECT_THAT(violations("simulator/yaml_reader.h", "#include <yaml-cpp/yaml.h>\n"), IsEmpty());
   EXPECT_THAT(violations("simulator/simulator.h", "#include <yaml-cpp/yaml.h>\n"),
               ElementsAre("simulator/simulator.h:1: no third-party header in a header: yaml-cpp/yaml.h"));
+}
+
+TEST(IncludeRules, GrpcStaysAtTheEdgeOfTheTerraformProvider) {
+  EXPECT_THAT(violations("terraform-plugin/provider/a.cpp", "#include <grpcpp/grpcpp.h>\n"),
+              ElementsAre("terraform-plugin/provider/a.cpp:1: terraform-plugin/provider may not use grpc: grpcpp/grpcpp.h"));
+  EXPECT_THAT(violations("terraform-plugin/edge/a.h", "#include <tfplugin6.pb.h>\n"),
+              ElementsAre("terraform-plugin/edge/a.h:1: no third-party header in a header: tfplugin6.pb.h"));
+  EXPECT_THAT(violations("terraform-plugin/edge/a.cpp", "#include <tfplugin6.pb.h>\n"), IsEmpty());
+  EXPECT_THAT(violations("terraform-plugin/provider/a.cpp", "#include \"simulator/simulator.h\"\n"),
+              ElementsAre("terraform-plugin/provider/a.cpp:1: terraform-plugin/provider may not include simulator/simulator.h"));
 }
 
 TEST(IncludeRules, PureFoldersHaveNoThreadsFilesRandomNumbersOrClocks) {

@@ -1,0 +1,7 @@
+data "pvereconcile_plan" "fleet" {
+  file = "fleet.yaml"
+}
+
+output "pending" {
+  value = data.pvereconcile_plan.fleet.changes
+}

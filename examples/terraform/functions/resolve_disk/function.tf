@@ -1,0 +1,3 @@
+output "disk" {
+  value = provider::pvereconcile::resolve_disk("specialty-linux", { storage_type = "lvm", media = "ssd", shared = "true" })
+}

@@ -1,0 +1,3 @@
+output "volblocksize" {
+  value = provider::pvereconcile::volblocksize_for("specialty-linux", "models")
+}

@@ -1,0 +1,1 @@
+terraform import pvereconcile_fleet.homelab fleet.yaml

@@ -1,0 +1,4 @@
+resource "pvereconcile_fleet" "homelab" {
+  file  = "fleet.yaml"
+  allow = ["restart"]
+}

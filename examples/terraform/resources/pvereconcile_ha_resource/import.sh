@@ -1,0 +1,1 @@
+terraform import pvereconcile_ha_resource.dns vm:201

@@ -1,0 +1,1 @@
+terraform import pvereconcile_storage.models tank-models
