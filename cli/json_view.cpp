@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "cli/describe.h"
+#include "reconciler/model/plan_digest.h"
 
 namespace pvr::cli {
 namespace {
@@ -192,6 +193,7 @@ std::string plan_json(const Plan& plan) {
   Json json = record("plan");
   json["cluster"] = text_or_null(plan.inputs.cluster_name);
   json["document_hash"] = text_or_null(plan.inputs.document_hash);
+  json["digest"] = plan_digest(plan);
   json["empty"] = plan.empty();
   json["partial"] = plan.partial;
   json["summary"] = summary_of(plan);
@@ -240,7 +242,7 @@ std::string report_json(const Plan& plan, const ApplyReport& report) {
   return print(json);
 }
 
-std::string status_json(const Diff& diff, std::span<const std::string> gaps) {
+std::string status_json(const ResolvedFleet& fleet, const Diff& diff, std::span<const std::string> gaps) {
   Json json = record("status");
   json["gaps"] = std::vector<std::string>(gaps.begin(), gaps.end());
   json["storages"] = Json::array();
@@ -254,7 +256,12 @@ std::string status_json(const Diff& diff, std::span<const std::string> gaps) {
   for (const VmDiff& vm : diff.vms) {
     Json disks = Json::array();
     for (const DiskDiff& disk : vm.disks) disks.push_back(disk_json(disk));
+    const auto declared = std::ranges::find(fleet.vms, vm.address.name, &ResolvedVm::name);
+    const bool known = declared != fleet.vms.end();
     json["vms"].push_back({{"address", to_text(vm.address)},
+                           {"name", vm.address.name},
+                           {"role", text_or_null(known ? declared->role : "")},
+                           {"lane", text_or_null(known ? declared->lane : "")},
                            {"vmid", vm.vmid.number},
                            {"node", text_or_null(vm.node)},
                            {"presence", to_word(vm.presence)},

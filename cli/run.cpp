@@ -36,6 +36,7 @@ ExitCode print_version(const Invocation&, Terminal& terminal) {
 constexpr Command kCommands[] = {
     {"validate", run_validate},
     {"plan", run_plan},
+    {"show", run_show},
     {"apply", run_apply},
     {"gc", run_gc},
     {"rollback", run_rollback},
