@@ -231,7 +231,12 @@ TEST(PlanDigest, CountsWhatIsDoneAndNotWhyOrWhen) {
 TEST(StatusView, JsonHoldsEverySetting) {
   ResolvedFleet fleet;
   fleet.vms.push_back({.name = sample_diff().vms.at(0).address.name, .role = "generalized-linux", .lane = "shared"});
-  const auto json = nlohmann::json::parse(status_json(fleet, sample_diff(), {}));
+  LiveState live;
+  LiveVm guest{.vmid = sample_diff().vms.at(0).vmid};
+  guest.options.set("tags", LiveOption{.current = "blue", .pending = "blue;green"});
+  guest.options.set("cipassword", LiveOption{.current = "**********"});
+  live.vms = {guest};
+  const auto json = nlohmann::json::parse(status_json(fleet, sample_diff(), live));
   EXPECT_EQ(json["format"], "pvereconcile.status");
   const auto& setting = json["vms"][0]["disks"][0]["settings"][0];
   EXPECT_EQ(setting["declared"], "io_uring");
@@ -240,6 +245,7 @@ TEST(StatusView, JsonHoldsEverySetting) {
   EXPECT_EQ(setting["state"], "waits-for-restart");
   EXPECT_EQ(json["vms"][0]["role"], "generalized-linux");
   EXPECT_EQ(json["vms"][0]["lane"], "shared");
+  EXPECT_EQ(json["vms"][0]["live"], nlohmann::json({{"tags", "blue;green"}}));
 }
 
 }  // namespace
