@@ -1,11 +1,12 @@
 """Playbooks, inventories and documentation of the collection, run by a real ansible-core against simulated clusters.
 
-collection_test.py PROGRAM VENV [unittest arguments]; VENV is made, with ansible-core in it, when it is not there.
+collection_test.py PROGRAM VENV [--make-environment | unittest arguments]; VENV is made, with ansible-core in it, when it is not there.
 Exit code 77: it could not be made (no network, no venv module).
 """
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def unmarked(value):
     return [unmarked(entry) for entry in value] if isinstance(value, list) else value
 
 
-class Collection(unittest.TestCase):
+class WithCluster(unittest.TestCase):
     """One directory with the collection, and a cluster that lives as long as the test."""
 
     maxDiff = None
@@ -164,6 +165,8 @@ class Collection(unittest.TestCase):
         self.assertEqual(again["operations"], [])
         return done
 
+
+class Collection(WithCluster):
     def test_check_mode_changes_nothing(self):
         before = self.state()
         fleet = {"path": str(self.directory / "fleet.yaml"), "allow": ["restart", "destroy"]}
@@ -278,7 +281,7 @@ class Collection(unittest.TestCase):
         for text, role, settings in (
             ("plugin: pvereconcile.pve.pvereconcile\nfleet: fleet.yaml\n", "role_specialty_linux", {"cores": "4"}),
             (
-                "plugin: pvereconcile.pve.pvereconcile\nkeyed_groups: [{prefix: on, key: pve_node}]\n",
+                "plugin: pvereconcile.pve.pvereconcile\nkeyed_groups: [{prefix: host, key: pve_node}]\n",
                 "role_generalized_linux",
                 {"cores": "2"},
             ),
@@ -294,7 +297,7 @@ class Collection(unittest.TestCase):
             self.assertEqual(host["pve_config"]["cores"], "2")
             for key, value in settings.items():
                 self.assertEqual(host["pve_settings"][key], value)
-        self.assertEqual(listed["on_pve1"]["hosts"], ["one"])
+        self.assertEqual(listed["host_pve1"]["hosts"], ["one"])
 
     def test_every_plugin_is_documented(self):
         for kind, names in (("module", ("fleet", "vm", "storage", "audit", "facts")), ("inventory", ("pvereconcile",))):
@@ -311,10 +314,32 @@ class Collection(unittest.TestCase):
         self.run_tool("ansible-doc", "pvereconcile.pve.vm", ANSIBLE_COLLECTIONS_PATH=str(self.directory / "installed"))
 
 
+class Guide(WithCluster):
+    def test_guide(self):
+        """What docs/getting-started-ansible-gitops.md promises of its playbook and its inventory."""
+        guide = (ROOT / "docs/getting-started-ansible-gitops.md").read_text(encoding="utf-8")
+        play = re.search(r"<!-- file: site.yaml -->\n```yaml\n(.*?)```", guide, re.DOTALL).group(1)
+        inventory = re.search(r"```yaml\n(# cluster.pvereconcile.yml\n.*?)```", guide, re.DOTALL).group(1)
+        self.write("site.yaml", play)
+        self.write("cluster.pvereconcile.yml", inventory)
+        (self.directory / "examples").symlink_to(ROOT / "examples")
+        with SimulatedCluster(PROGRAM, str(ROOT / "examples/homelab/cluster.yaml"), 120) as homelab:
+            self.environment.update(homelab.environment)
+            for flags, changed in ((["--check", "--diff"], 1), ([], 1), ([], 0)):
+                said = self.run_tool("ansible-playbook", "-i", "localhost,", *flags, "site.yaml", code=2)
+                self.assertRegex(said, rf"ok=2 +changed={changed} .*failed=1 ")
+                self.assertIn("94 % full", said)
+            graph = self.run_tool("ansible-inventory", "-i", "cluster.pvereconcile.yml", "--graph")
+        self.assertIn("@role_generalized_windows:", graph)
+        self.assertIn("@node_pve3:", graph)
+
+
 if __name__ == "__main__":
     PROGRAM, VENV = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).absolute()
     problem = make_venv(VENV)
     if problem:
         print(f"SKIPPED: no environment with {ANSIBLE_CORE} could be made, so nothing of the collection was tested:\n{problem}")
         sys.exit(77)
+    if sys.argv[3:] == ["--make-environment"]:
+        sys.exit(0)
     unittest.main(argv=[sys.argv[0]] + sys.argv[3:])
