@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <set>
 
@@ -330,6 +332,11 @@ std::string rules_document() {
   return out;
 }
 
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
 /// One rule as a page of its own.
 std::string rule_page(const RuleRow& rule) {
   const std::string id(rule.id);
@@ -352,7 +359,7 @@ std::string rule_page(const RuleRow& rule) {
         "plan.\n";
   }
   if (has("invariant"))
-    out += "- *invariant*: a fleet that breaks it is refused (`policy." + id +
+    out += "- *invariant*: a fleet that breaks it is refused (`policy." + lower(id) +
            "`), whoever wrote the value; on a living cluster it is a finding.\n";
   if (has("warning")) out += "- *warning*: allowed, and told by `validate`, `plan` and `audit`.\n";
   if (has("check")) out += "- *check*: judges what exists; `plan` and `audit` tell it with its numbers and its fix.\n";
