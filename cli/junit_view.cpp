@@ -14,33 +14,9 @@
 namespace pvr::cli {
 namespace {
 
-/// `text` as an attribute value or as content. Line feeds stay lines in content and become blanks in attributes.
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-/// One text of the cluster or a file: control characters visible, bytes that are no UTF-8 replaced.
-std::string safe(std::string_view text) {
-  const std::string visible = printable(text);
+/// Text for XML, attributes included: no markup, control characters visible, bytes that are no UTF-8 replaced.
+std::string xml(std::string_view text) {
+  const std::string visible = html_plain(text);
   std::string out;
   for (std::size_t i = 0; i < visible.size();) {
     const auto byte = static_cast<unsigned char>(visible[i]);
@@ -78,27 +54,25 @@ struct Case {
 
 std::string report(std::string_view name, const std::vector<Case>& cases) {
   const auto count = [&cases](Verdict verdict) { return std::ranges::count(cases, verdict, &Case::verdict); };
-  const std::string totals =
-      fmt::format("name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\"", escaped(safe(name)),
-                  cases.size(), count(Verdict::kFailed), count(Verdict::kSkipped));
+  const std::string totals = fmt::format("name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\"",
+                                         xml(name), cases.size(), count(Verdict::kFailed), count(Verdict::kSkipped));
   std::string out =
       fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {}>\n  <testsuite {}>\n", totals, totals);
   for (const Case& one : cases) {
-    const std::string head =
-        fmt::format("    <testcase classname=\"{}\" name=\"{}\"", escaped(safe(one.suite)), escaped(safe(one.name)));
+    const std::string head = fmt::format("    <testcase classname=\"{}\" name=\"{}\"", xml(one.suite), xml(one.name));
     if (one.verdict == Verdict::kPassed) {
       out += head + "/>\n";
       continue;
     }
     std::string body;
-    for (const std::string& line : one.lines) body += escaped(safe(line)) + '\n';
+    for (const std::string& line : one.lines) body += xml(line) + '\n';
     if (one.verdict == Verdict::kSkipped) {
-      out += fmt::format("{}>\n      <skipped message=\"{}\"/>\n", head, escaped(safe(one.message)));
+      out += fmt::format("{}>\n      <skipped message=\"{}\"/>\n", head, xml(one.message));
       if (!body.empty()) out += fmt::format("      <system-out>{}</system-out>\n", body);
       out += "    </testcase>\n";
     } else {
       out += fmt::format("{}>\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    </testcase>\n", head,
-                         escaped(one.type), escaped(safe(one.message)), body);
+                         xml(one.type), xml(one.message), body);
     }
   }
   return out + "  </testsuite>\n</testsuites>\n";

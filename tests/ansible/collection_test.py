@@ -213,12 +213,12 @@ class Collection(WithCluster):
         }  # fmt: skip
         self.assertTrue(self.predicted_and_done("vm", present)["changed"])
         self.assertEqual(self.state()[0]["web"][0], "running")
-        refused = self.task("vm", {**vm, "role": "specialty-linux", "state": "absent"}, fails=True)
+        refused = self.task("vm", {**vm, "state": "absent"}, fails=True)
         self.assertIn("--allow destroy", refused["msg"])
         self.assertFalse(refused["changed"])
         self.assertIn("web", self.state()[0])
         gone = self.predicted_and_done(
-            "vm", {**vm, "role": "specialty-linux", "state": "absent", "allow": ["destroy", "restart"]}
+            "vm", {**vm, "state": "absent", "allow": ["destroy", "restart"]}
         )
         self.assertTrue(gone["changed"])
         self.assertNotIn("web", self.state()[0])

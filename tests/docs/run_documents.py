@@ -12,7 +12,7 @@ A comment on the line before the fence changes what is done:
   <!-- file: NAME -->         the block is written to that file
   <!-- background: FILE -->   the commands go on running; the next block begins when FILE is there
   <!-- not run: WHY -->       left out; the reason is for the reader of the source
-Any other block that looks like commands of pvereconcile is an error, so that nothing is left out by accident.
+A link to a file that is not there is an error, too. Any other block that looks like commands of pvereconcile is an error, so that nothing is left out by accident.
 
 With PVERECONCILE_TEST_ACCEPT=1 outputs without "…" are written into the document as they are.
 """
@@ -127,6 +127,10 @@ class Shell:
 def run_document(program, path):
     lines = path.read_text(encoding="utf-8").splitlines()
     problems, replacements, ran = [], [], 0
+    for number, line in enumerate(lines, 1):
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", line):
+            if not target.startswith("http") and not (path.parent / target).exists():
+                problems.append(f"{path}:{number}: the link to {target} leads nowhere")
     with tempfile.TemporaryDirectory() as temporary:
         directory = pathlib.Path(temporary)
         (directory / "work").mkdir()

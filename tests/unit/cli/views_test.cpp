@@ -201,8 +201,8 @@ TEST(JunitView, TextsOfTheClusterAreNoMarkup) {
   plan.operations[0].changes[0].to = "</failure>&\"\x01\x1b[2J\xff\xed\xa0\x80";
   plan.gaps = {"a \"node\" <down>"};
   const std::string text = plan_junit(plan);
-  EXPECT_THAT(text, HasSubstr("&lt;/failure&gt;&amp;&quot;"));
-  EXPECT_THAT(text, HasSubstr("message=\"a &quot;node&quot; &lt;down&gt;\""));
+  EXPECT_THAT(text, HasSubstr("&lt;/failure&gt;&amp;&#34;"));
+  EXPECT_THAT(text, HasSubstr("message=\"a &#34;node&#34; &lt;down&gt;\""));
   for (const char bad : {'\x01', '\x1b', '\xff'}) EXPECT_EQ(text.find(bad), std::string::npos);
   EXPECT_EQ(text.find("\xed\xa0\x80"), std::string::npos) << "a surrogate is no character";
 }
