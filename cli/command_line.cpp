@@ -25,12 +25,19 @@ void cluster_options(CLI::App& app, Invocation& to) {
       ->type_name("[=CLUSTER.yaml]");
 }
 
-void output_option(CLI::App& app, Invocation& to, bool markdown) {
-  std::map<std::string, OutputForm> forms = {{"text", OutputForm::kText}, {"json", OutputForm::kJson}};
-  if (markdown) forms["markdown"] = OutputForm::kMarkdown;
+void output_option(CLI::App& app, Invocation& to, const std::vector<std::string>& forms = {"text", "json"}) {
+  static const std::map<std::string, OutputForm> known = {
+      {"text", OutputForm::kText},   {"json", OutputForm::kJson}, {"markdown", OutputForm::kMarkdown},
+      {"sarif", OutputForm::kSarif}, {"html", OutputForm::kHtml}, {"junit", OutputForm::kJunit}};
+  std::map<std::string, OutputForm> taken;
+  std::string names;
+  for (const std::string& form : forms) {
+    taken[form] = known.at(form);
+    names += (names.empty() ? "" : "|") + form;
+  }
   app.add_option("-o,--output", to.output, "Form of the result")
-      ->transform(unnamed(CLI::Transformer(forms, CLI::ignore_case)))
-      ->type_name(markdown ? "text|json|markdown" : "text|json");
+      ->transform(unnamed(CLI::Transformer(taken, CLI::ignore_case)))
+      ->type_name(names);
 }
 
 void look_options(CLI::App& app, Invocation& to) {
@@ -66,7 +73,7 @@ void plan_options(CLI::App& app, Invocation& to) {
 
 /// What commands take that change the cluster by a plan of their own.
 void run_options(CLI::App& app, Invocation& to) {
-  output_option(app, to, false);
+  output_option(app, to);
   app.add_flag("--auto-approve", to.auto_approve, "Do not ask");
   allow_option(app, to);
   app.add_flag("--break-lease", to.break_lease,
@@ -101,14 +108,14 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
   {
     CLI::App& sub = command(*app, "validate", "Check a fleet offline: syntax, schema, references, policy");
     fleet_argument(sub, to);
-    output_option(sub, to, false);
+    output_option(sub, to);
     look_options(sub, to);
   }
   {
     CLI::App& sub =
         command(*app, "plan", "Show what differs between fleet and cluster, why, and what applying it would do");
     fleet_argument(sub, to);
-    output_option(sub, to, true);
+    output_option(sub, to, {"text", "json", "markdown", "junit"});
     sub.add_option("--out", to.plan_out, "Save the plan for apply")->type_name("FILE");
     sub.add_flag("--detailed-exitcode", to.detailed_exitcode, "Exit code 2 when changes are pending");
     plan_options(sub, to);
@@ -118,8 +125,10 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
   {
     CLI::App& sub = command(*app, "apply", "Make the cluster what the fleet says, or carry out a saved plan");
     fleet_argument(sub, to, "fleet", "Fleet file or directory, or a plan saved with plan --out");
-    output_option(sub, to, false);
+    output_option(sub, to);
     sub.add_flag("--auto-approve", to.auto_approve, "Do not ask");
+    sub.add_option("--expect", to.expect, "Do nothing unless the plan has this digest, as the reviewed one had")
+        ->type_name("DIGEST");
     plan_options(sub, to);
     sub.add_option("--parallelism", to.parallelism, "Operations at the same time")
         ->check(unnamed(CLI::Range(1, 256)))
@@ -129,6 +138,13 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     sub.add_flag("--no-lease", to.no_lease, "Work without the lease: nothing keeps a second writer away");
     sub.add_option("--events", to.events_file, "Append every event of the run as one JSON line")->type_name("FILE");
     cluster_options(sub, to);
+    look_options(sub, to);
+  }
+  {
+    CLI::App& sub = command(*app, "show", "Show a saved plan; no cluster is asked");
+    sub.add_option("plan", to.file, "Plan saved with plan --out")->required()->type_name("FILE");
+    output_option(sub, to, {"text", "json", "markdown", "junit"});
+    sub.add_flag("--detailed-exitcode", to.detailed_exitcode, "Exit code 2 when changes are pending");
     look_options(sub, to);
   }
   {
@@ -150,7 +166,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
         ->expected(1, 3)
         ->type_name("ADDRESS");
     sub.add_flag("--chain", to.chain, "Show what each value replaced");
-    output_option(sub, to, false);
+    output_option(sub, to);
     cluster_options(sub, to);
     look_options(sub, to);
   }
@@ -159,7 +175,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     fleet_argument(sub, to);
     sub.add_flag("--all", to.all, "Also what is in sync");
     sub.add_option("--target", to.targets, "Only this VM or storage; repeatable")->type_name("ADDRESS");
-    output_option(sub, to, false);
+    output_option(sub, to);
     cluster_options(sub, to);
     look_options(sub, to);
   }
@@ -167,14 +183,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     CLI::App& sub = command(*app, "audit", "Judge a whole cluster by the rules, without a fleet or with one");
     sub.add_option("fleet", to.file, "Fleet that tells what disks are for; without one everything is inferred")
         ->type_name("FILE");
-    sub.add_option("-o,--output", to.output, "Form of the result")
-        ->transform(unnamed(CLI::Transformer(std::map<std::string, OutputForm>{{"text", OutputForm::kText},
-                                                                               {"json", OutputForm::kJson},
-                                                                               {"markdown", OutputForm::kMarkdown},
-                                                                               {"sarif", OutputForm::kSarif},
-                                                                               {"html", OutputForm::kHtml}},
-                                             CLI::ignore_case)))
-        ->type_name("text|json|markdown|sarif|html");
+    output_option(sub, to, {"text", "json", "markdown", "sarif", "html", "junit"});
     sub.add_option("--fix", to.fix, "Show the plan that mends these findings, by their ids, and nothing else")
         ->delimiter(',')
         ->type_name("ID,…");
@@ -189,7 +198,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
   {
     CLI::App& sub = command(*app, "doctor", "Check connection, versions, quorum, clocks and rights");
     sub.add_option("fleet", to.file, "Fleet whose plan tells which rights are needed")->type_name("FILE");
-    output_option(sub, to, false);
+    output_option(sub, to);
     cluster_options(sub, to);
     look_options(sub, to);
   }
@@ -213,12 +222,12 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     role.require_subcommand(1);
     CLI::App& list = command(role, "list", "All roles, built-in ones and those of a fleet");
     list.add_option("--fleet", to.file, "Fleet whose own roles count, too")->type_name("FILE");
-    output_option(list, to, false);
+    output_option(list, to);
     look_options(list, to);
     CLI::App& show = command(role, "show", "One role as YAML");
     show.add_option("name", to.words, "Name of the role")->required()->expected(1)->type_name("NAME");
     show.add_option("--fleet", to.file, "Fleet whose own roles count, too")->type_name("FILE");
-    output_option(show, to, false);
+    output_option(show, to);
     look_options(show, to);
   }
   {

@@ -9,7 +9,7 @@
 
 namespace pvr::cli {
 
-enum class OutputForm : std::uint8_t { kText, kJson, kMarkdown, kSarif, kHtml };
+enum class OutputForm : std::uint8_t { kText, kJson, kMarkdown, kSarif, kHtml, kJunit };
 enum class ColourWish : std::uint8_t { kAuto, kAlways, kNever };
 
 /// Everything the command line can say. Which fields count depends on `command`.
@@ -35,6 +35,7 @@ struct Invocation {
   std::string plan_out = {};
   bool detailed_exitcode = false;
   bool auto_approve = false;
+  std::string expect = {};  // the digest the plan must have
   std::vector<std::string> allow = {};
   int parallelism = 0;  // 0: the fleet's or the built-in
   std::string copy_rate = {};

@@ -12,6 +12,7 @@ namespace pvr::cli {
 // One function per command; each prints its result to out and everything else to err.
 [[nodiscard]] ExitCode run_validate(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_plan(const Invocation& invocation, Terminal& terminal);
+[[nodiscard]] ExitCode run_show(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_apply(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_gc(const Invocation& invocation, Terminal& terminal);
 [[nodiscard]] ExitCode run_rollback(const Invocation& invocation, Terminal& terminal);

@@ -5,6 +5,8 @@
 #include <variant>
 
 #include "cli/describe.h"
+#include "reconciler/model/plan_digest.h"
+#include "reconciler/model/settings.h"
 
 namespace pvr::cli {
 namespace {
@@ -138,6 +140,20 @@ Json settings_json(const std::vector<SettingChange>& settings) {
   return list;
 }
 
+/// Everything the guest's configuration says, declared or not, as it is from its next start on.
+Json live_json(const LiveVm& guest) {
+  Json json = Json::object();
+  for (const auto& [key, option] : guest.options) {
+    const Setting* setting = find_setting(Home::kVmOption, key);
+    const std::string* text = option.configured();
+    if (text != nullptr && (setting == nullptr || !setting->write_only)) json[key] = *text;
+  }
+  for (const LiveDrive& drive : guest.drives) {
+    if (const Drive* configured = drive.configured()) json[to_text(drive.slot)] = print_drive(drive.slot, *configured);
+  }
+  return json;
+}
+
 Json disk_json(const DiskDiff& disk) {
   return {{"name", disk.name},
           {"slot", to_text(disk.desired_slot)},
@@ -192,6 +208,7 @@ std::string plan_json(const Plan& plan) {
   Json json = record("plan");
   json["cluster"] = text_or_null(plan.inputs.cluster_name);
   json["document_hash"] = text_or_null(plan.inputs.document_hash);
+  json["digest"] = plan_digest(plan);
   json["empty"] = plan.empty();
   json["partial"] = plan.partial;
   json["summary"] = summary_of(plan);
@@ -240,9 +257,9 @@ std::string report_json(const Plan& plan, const ApplyReport& report) {
   return print(json);
 }
 
-std::string status_json(const Diff& diff, std::span<const std::string> gaps) {
+std::string status_json(const ResolvedFleet& fleet, const Diff& diff, const LiveState& live) {
   Json json = record("status");
-  json["gaps"] = std::vector<std::string>(gaps.begin(), gaps.end());
+  json["gaps"] = live.gaps;
   json["storages"] = Json::array();
   for (const StorageDiff& storage : diff.storages) {
     json["storages"].push_back({{"address", to_text(storage.address)},
@@ -254,7 +271,13 @@ std::string status_json(const Diff& diff, std::span<const std::string> gaps) {
   for (const VmDiff& vm : diff.vms) {
     Json disks = Json::array();
     for (const DiskDiff& disk : vm.disks) disks.push_back(disk_json(disk));
+    const auto declared = std::ranges::find(fleet.vms, vm.address.name, &ResolvedVm::name);
+    const bool known = declared != fleet.vms.end();
+    const auto guest = std::ranges::find(live.vms, vm.vmid, &LiveVm::vmid);
     json["vms"].push_back({{"address", to_text(vm.address)},
+                           {"name", vm.address.name},
+                           {"role", text_or_null(known ? declared->role : "")},
+                           {"lane", text_or_null(known ? declared->lane : "")},
                            {"vmid", vm.vmid.number},
                            {"node", text_or_null(vm.node)},
                            {"presence", to_word(vm.presence)},
@@ -264,6 +287,7 @@ std::string status_json(const Diff& diff, std::span<const std::string> gaps) {
                                                                         : "unknown"},
                            {"blocked", text_or_null(vm.blocked)},
                            {"options", settings_json(vm.options)},
+                           {"live", guest == live.vms.end() ? Json(nullptr) : live_json(*guest)},
                            {"disks", std::move(disks)}});
   }
   json["findings"] = Json::array();

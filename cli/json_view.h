@@ -7,7 +7,9 @@
 #include "reconciler/base/diagnostic.h"
 #include "reconciler/model/diff.h"
 #include "reconciler/model/event.h"
+#include "reconciler/model/live_state.h"
 #include "reconciler/model/plan.h"
+#include "reconciler/model/resolved_fleet.h"
 
 namespace pvr::cli {
 
@@ -17,7 +19,7 @@ namespace pvr::cli {
 
 [[nodiscard]] std::string plan_json(const Plan& plan);
 [[nodiscard]] std::string report_json(const Plan& plan, const ApplyReport& report);
-[[nodiscard]] std::string status_json(const Diff& diff, std::span<const std::string> gaps);
+[[nodiscard]] std::string status_json(const ResolvedFleet& fleet, const Diff& diff, const LiveState& live);
 [[nodiscard]] std::string diagnostics_json(std::span<const Diagnostic> diagnostics, const SourceSet& sources,
                                            bool valid);
 /// One line, without a line feed: an event of a run. `time` is RFC 3339.

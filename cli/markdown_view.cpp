@@ -11,6 +11,7 @@
 
 #include "cli/describe.h"
 #include "cli/layout.h"
+#include "reconciler/model/plan_digest.h"
 
 namespace pvr::cli {
 namespace {
@@ -154,6 +155,7 @@ std::string plan_markdown(const Plan& plan, std::size_t limit) {
     out += fmt::format("Copies {} in about {}. ", to_human(t.copy_bytes), to_human(t.copy_estimate));
   if (plan.partial) out += "**Read in part: a node is offline.** ";
   out += "\n\n";
+  if (!plan.empty()) out += fmt::format("Plan digest: <code>{}</code>\n\n", plan_digest(plan));
   {
     std::vector<std::string> gaps;
     for (const std::string& gap : plan.gaps) gaps.push_back(fmt::format("- not readable: {}\n", plain(gap)));

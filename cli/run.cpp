@@ -34,15 +34,25 @@ ExitCode print_version(const Invocation&, Terminal& terminal) {
 }
 
 constexpr Command kCommands[] = {
-    {"validate", run_validate},   {"plan", run_plan},
-    {"apply", run_apply},         {"gc", run_gc},
-    {"rollback", run_rollback},   {"explain", run_explain},
-    {"audit", run_audit},         {"doctor", run_doctor},
-    {"adopt", run_adopt},         {"convert", run_convert},
-    {"status", run_status},       {"role list", run_role_list},
-    {"role show", run_role_show}, {"simulate", run_simulate},
-    {"schema", print_schema},     {"completion", print_completion},
-    {"manual", print_manual},     {"version", print_version},
+    {"validate", run_validate},
+    {"plan", run_plan},
+    {"show", run_show},
+    {"apply", run_apply},
+    {"gc", run_gc},
+    {"rollback", run_rollback},
+    {"explain", run_explain},
+    {"audit", run_audit},
+    {"doctor", run_doctor},
+    {"adopt", run_adopt},
+    {"convert", run_convert},
+    {"status", run_status},
+    {"role list", run_role_list},
+    {"role show", run_role_show},
+    {"simulate", run_simulate},
+    {"schema", print_schema},
+    {"completion", print_completion},
+    {"manual", print_manual},
+    {"version", print_version},
 };
 
 }  // namespace

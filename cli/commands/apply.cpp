@@ -22,6 +22,7 @@
 #include "cli/planning.h"
 #include "cli/progress_view.h"
 #include "reconciler/execute/executor.h"
+#include "reconciler/model/plan_digest.h"
 
 namespace pvr::cli {
 namespace {
@@ -164,6 +165,16 @@ ExitCode carry_out(const Invocation& invocation, Terminal& terminal, const MakeP
   if (plan.empty()) {
     if (json) terminal.out << report_json(plan, {});
     return code_of(plan, false);
+  }
+  if (!invocation.expect.empty()) {
+    const std::string digest = plan_digest(plan);
+    if (invocation.expect != digest) {
+      tell_error(invocation, terminal,
+                 fmt::format("this is not the plan that was reviewed: its digest is {}, expected was {}. Nothing was "
+                             "done; the fleet or the cluster changed since.",
+                             digest, printable(shortened(invocation.expect, 80))));
+      return ExitCode::kError;
+    }
   }
   if (!invocation.auto_approve) {
     if (!terminal.in_is_terminal) {

@@ -9,6 +9,7 @@
 #include "cli/html_view.h"
 #include "cli/interruption.h"
 #include "cli/json_view.h"
+#include "cli/junit_view.h"
 #include "cli/load.h"
 #include "cli/markdown_view.h"
 #include "cli/outcome.h"
@@ -33,6 +34,8 @@ std::string shown(const AuditReport& report, const Invocation& invocation, const
       return audit_sarif(report, invocation.file);
     case OutputForm::kHtml:
       return audit_html(report, written);
+    case OutputForm::kJunit:
+      return audit_junit(report);
     case OutputForm::kText:
       break;
   }
@@ -88,7 +91,8 @@ ExitCode show_fixes(const Invocation& invocation, Terminal& terminal, const Sess
   const auto made = plan(session.pve(), session.clock(), std::make_shared<const FleetDocument>(std::move(*fleet.value)),
                          session.options, stop);
   if (!made) return fail_with(invocation, terminal, made.error());
-  terminal.out << (invocation.output == OutputForm::kJson ? plan_json(made->plan)
+  terminal.out << (invocation.output == OutputForm::kJson    ? plan_json(made->plan)
+                   : invocation.output == OutputForm::kJunit ? plan_junit(made->plan)
                    : invocation.output == OutputForm::kMarkdown
                        ? plan_markdown(made->plan)
                        : plan_text(made->plan, out_options(invocation, terminal)));

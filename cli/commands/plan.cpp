@@ -1,12 +1,14 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <iterator>
 #include <ostream>
 #include <utility>
 
 #include "cli/commands.h"
 #include "cli/interruption.h"
 #include "cli/json_view.h"
+#include "cli/junit_view.h"
 #include "cli/load.h"
 #include "cli/markdown_view.h"
 #include "cli/outcome.h"
@@ -21,6 +23,8 @@ std::string shown(const Plan& plan, const Invocation& invocation, const Terminal
       return plan_json(plan);
     case OutputForm::kMarkdown:
       return plan_markdown(plan);
+    case OutputForm::kJunit:
+      return plan_junit(plan);
     default:
       break;
   }
@@ -54,6 +58,22 @@ ExitCode run_plan(const Invocation& invocation, Terminal& terminal) {
          fmt::format("Saved to {0}. To carry it out: pvereconcile apply {0}", invocation.plan_out));
   }
   return code_of(made->plan, invocation.detailed_exitcode);
+}
+
+ExitCode run_show(const Invocation& invocation, Terminal& terminal) {
+  std::ifstream file(invocation.file);
+  if (!file) {
+    tell_error(invocation, terminal, fmt::format("{} cannot be read", invocation.file));
+    return ExitCode::kError;
+  }
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  auto plan = parse_plan(text);
+  if (!plan) {
+    tell_error(invocation, terminal, std::move(plan).error().during("reading " + invocation.file).text());
+    return ExitCode::kError;
+  }
+  terminal.out << shown(*plan, invocation, terminal);
+  return code_of(*plan, invocation.detailed_exitcode);
 }
 
 }  // namespace pvr::cli

@@ -57,7 +57,7 @@ ExitCode run_status(const Invocation& invocation, Terminal& terminal) {
   }
   const bool json = invocation.output == OutputForm::kJson;
   terminal.out << (json
-                       ? status_json(found->diff, found->live.gaps)
+                       ? status_json(found->fleet, found->diff, found->live)
                        : status_text(found->diff, found->live.gaps, invocation.all, out_options(invocation, terminal)));
   return found->live.partial ? ExitCode::kPartly : ExitCode::kDone;
 }

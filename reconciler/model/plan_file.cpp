@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "reconciler/model/plan.h"
+#include "reconciler/model/plan_digest.h"
 #include "reconciler/model/settings.h"
 
 namespace pvr {
@@ -453,6 +454,24 @@ std::string print_plan(const Plan& plan) {
   file["checksum"] = sha256_hex(body.dump());
   file["plan"] = std::move(body);
   return file.dump(1) + "\n";
+}
+
+std::string plan_digest(const Plan& plan) {
+  Plan copy = without_secrets(plan);
+  Json operations = Json::array();
+  for (Operation& operation : copy.operations) {
+    operation.guard = {};
+    if (operation.copy) operation.copy->estimate = operation.copy->downtime = {};
+    for (PlannedChange& change : operation.changes) {
+      change.rule.clear();
+      change.reason.clear();
+      change.place.clear();
+    }
+    operations.push_back(Writer::put(operation));
+  }
+  const Json what = {
+      {"cluster", copy.inputs.cluster_name}, {"allow", copy.inputs.allow}, {"operations", std::move(operations)}};
+  return sha256_hex(what.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 Result<Plan> parse_plan(std::string_view text) {

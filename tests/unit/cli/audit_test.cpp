@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/html_view.h"
+#include "cli/junit_view.h"
 #include "cli/sarif_view.h"
 #include "tests/unit/cli/golden.h"
 
@@ -76,6 +77,7 @@ AuditReport sample() {
 
 TEST(AuditViews, Text) { test::expect_golden("audit.txt", audit_text(sample(), {.columns = 100})); }
 TEST(AuditViews, Markdown) { test::expect_golden("audit.md", audit_markdown(sample())); }
+TEST(AuditViews, Junit) { test::expect_golden("audit.junit.xml", audit_junit(sample())); }
 TEST(AuditViews, Json) { test::expect_golden("audit.json", audit_json(sample())); }
 
 TEST(AuditViews, CommandsOfADriveAreShownOnce) {

@@ -138,6 +138,41 @@ TEST_F(Commands, ASavedPlanIsCarriedOutOnceAndThenStale) {
   EXPECT_THAT(second.err, HasSubstr("stale"));
 }
 
+TEST_F(Commands, ASavedPlanIsShownWithoutACluster) {
+  start_cluster();
+  const Ran planned = run_with({"plan", path("fleet.yaml"), "--out", path("plan.pvr"), "-o", "json"});
+  ASSERT_EQ(planned.code, ExitCode::kDone) << planned.err;
+  cluster_.reset();
+  const Ran shown = run_with({"show", path("plan.pvr"), "-o", "json", "--detailed-exitcode"});
+  EXPECT_EQ(shown.code, ExitCode::kChanges) << shown.err;
+  EXPECT_EQ(shown.out, planned.out);
+  EXPECT_THAT(run_with({"show", path("plan.pvr"), "-o", "junit"}).out, HasSubstr("<testcase"));
+  EXPECT_EQ(run_with({"show", path("fleet.yaml")}).code, ExitCode::kError);
+  EXPECT_EQ(run_with({"show", path("none")}).code, ExitCode::kError);
+}
+
+TEST_F(Commands, OnlyThePlanThatWasReviewedIsCarriedOut) {
+  start_cluster();
+  const auto digest = [&] {
+    const std::string text = run_with({"plan", path("fleet.yaml"), "-o", "json"}).out;
+    return nlohmann::json::parse(text)["digest"].get<std::string>();
+  };
+  const std::string reviewed = digest();
+  write("fleet.yaml", std::string(kFleet) + "  # a comment changes no plan\n");
+  EXPECT_EQ(digest(), reviewed);
+
+  write("other.yaml", std::string(kFleet).replace(std::string(kFleet).find("cores: 4"), 8, "cores: 8"));
+  const Ran refused = run_with({"apply", path("other.yaml"), "--auto-approve", "--expect", reviewed});
+  EXPECT_EQ(refused.code, ExitCode::kError);
+  EXPECT_THAT(refused.err, HasSubstr("not the plan that was reviewed"));
+  EXPECT_EQ(digest(), reviewed) << "something was changed";
+
+  const Ran applied = run_with({"apply", path("fleet.yaml"), "--auto-approve", "--expect", reviewed});
+  EXPECT_EQ(applied.code, ExitCode::kDone) << applied.err;
+  const Ran again = run_with({"apply", path("fleet.yaml"), "--auto-approve", "--expect", reviewed});
+  EXPECT_EQ(again.code, ExitCode::kDone) << "nothing is left to do: " << again.err;
+}
+
 TEST_F(Commands, ExplainAnswersInOneLineAndRefusesWhatItDoesNotKnow) {
   start_cluster();
   const Ran known = run_with({"explain", path("fleet.yaml"), "vm/one", "root", "cache"});

@@ -5,9 +5,11 @@
 
 #include "cli/describe.h"
 #include "cli/json_view.h"
+#include "cli/junit_view.h"
 #include "cli/markdown_view.h"
 #include "cli/status_view.h"
 #include "cli/text_view.h"
+#include "reconciler/model/plan_digest.h"
 #include "tests/unit/cli/golden.h"
 #include "tests/unit/cli/sample_plan.h"
 
@@ -186,14 +188,64 @@ TEST(StatusView, InSyncMeansNothingWaitsEither) {
   EXPECT_TRUE(is_in_sync(diff));
 }
 
+TEST(JunitView, APlanReadsAsExpected) { test::expect_golden("plan.junit.xml", plan_junit(test::sample_plan())); }
+
+TEST(JunitView, NothingToDoIsATestThatPassed) {
+  const std::string text = plan_junit({});
+  EXPECT_THAT(text, HasSubstr("tests=\"1\" failures=\"0\""));
+  EXPECT_THAT(text, HasSubstr("name=\"no changes\"/>"));
+}
+
+TEST(JunitView, TextsOfTheClusterAreNoMarkup) {
+  Plan plan = test::sample_plan();
+  plan.operations[0].changes[0].to = "</failure>&\"\x01\x1b[2J\xff\xed\xa0\x80";
+  plan.gaps = {"a \"node\" <down>"};
+  const std::string text = plan_junit(plan);
+  EXPECT_THAT(text, HasSubstr("&lt;/failure&gt;&amp;&#34;"));
+  EXPECT_THAT(text, HasSubstr("message=\"a &#34;node&#34; &lt;down&gt;\""));
+  for (const char bad : {'\x01', '\x1b', '\xff'}) EXPECT_EQ(text.find(bad), std::string::npos);
+  EXPECT_EQ(text.find("\xed\xa0\x80"), std::string::npos) << "a surrogate is no character";
+}
+
+TEST(PlanDigest, CountsWhatIsDoneAndNotWhyOrWhen) {
+  const Plan plan = test::sample_plan();
+  const std::string digest = plan_digest(plan);
+  EXPECT_EQ(digest.size(), 64);
+  Plan same = plan;
+  same.inputs.made_at = "2027-01-01T00:00:00Z";
+  same.inputs.document_hash = "other";
+  same.operations[0].changes[0].reason = "another sentence";
+  same.operations[0].changes[0].place = "fleet.yaml:99:1";
+  same.operations[0].guard.digest = "another";
+  same.findings.clear();
+  EXPECT_EQ(plan_digest(same), digest);
+  std::vector<Plan> others(5, plan);
+  others[0].operations[0].changes[0].from = "0";
+  others[1].operations[0].changes[0].to = "0";
+  others[2].operations.pop_back();
+  others[3].inputs.cluster_name = "another";
+  std::get<MoveDisk>(others[4].operations[1].procedure).storage = "elsewhere";
+  for (const Plan& other : others) EXPECT_NE(plan_digest(other), digest);
+}
+
 TEST(StatusView, JsonHoldsEverySetting) {
-  const auto json = nlohmann::json::parse(status_json(sample_diff(), {}));
+  ResolvedFleet fleet;
+  fleet.vms.push_back({.name = sample_diff().vms.at(0).address.name, .role = "generalized-linux", .lane = "shared"});
+  LiveState live;
+  LiveVm guest{.vmid = sample_diff().vms.at(0).vmid};
+  guest.options.set("tags", LiveOption{.current = "blue", .pending = "blue;green"});
+  guest.options.set("cipassword", LiveOption{.current = "**********"});
+  live.vms = {guest};
+  const auto json = nlohmann::json::parse(status_json(fleet, sample_diff(), live));
   EXPECT_EQ(json["format"], "pvereconcile.status");
   const auto& setting = json["vms"][0]["disks"][0]["settings"][0];
   EXPECT_EQ(setting["declared"], "io_uring");
   EXPECT_EQ(setting["configured"], "io_uring");
   EXPECT_TRUE(setting["running"].is_null());
   EXPECT_EQ(setting["state"], "waits-for-restart");
+  EXPECT_EQ(json["vms"][0]["role"], "generalized-linux");
+  EXPECT_EQ(json["vms"][0]["lane"], "shared");
+  EXPECT_EQ(json["vms"][0]["live"], nlohmann::json({{"tags", "blue;green"}}));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "providers/host/host_zfs.h"
@@ -26,6 +28,12 @@ std::vector<std::string> patterns(const std::string& text) {
     found.push_back(line);
   }
   return found;
+}
+
+TEST(Sudoers, TheExampleOfThePackageIsThisText) {
+  std::ifstream file(PVERECONCILE_SOURCE_DIR "/packaging/sudoers.example");
+  const std::string example{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  EXPECT_THAT(example, ::testing::EndsWith(sudoers_text("pvereconcile").value()));
 }
 
 TEST(Sudoers, CoverEveryCommandThatRunsAsRoot) {

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <set>
 
@@ -324,22 +326,55 @@ std::string rules_document() {
       "S3 Windows storage on PVE: controllers, AIO, iothreads · S4 disk benchmark of KVM on ZFS.\n\n"
       "| id | rule | kind | judged on | source |\n|---|---|---|---|---|\n";
   for (const RuleRow& rule : all_rules()) {
-    out += "| [" + std::string(rule.id) + "](#" + std::string(rule.id) + ") | " + std::string(rule.title) + " | " +
-           std::string(rule.kind) + " | " + std::string(rule.facts) + " | " + std::string(rule.source) + " |\n";
-  }
-  const std::vector<TableRow> rows = table_rows();
-  for (const RuleRow& rule : all_rules()) {
-    out += "\n## " + std::string(rule.id) + "\n\n**" + std::string(rule.title) + "** [" + std::string(rule.source) +
-           "]\n\n" + std::string(rule.reason) + "\n\n";
-    for (const TableRow& row : rows) {
-      if (row.id == rule.id)
-        out += "- " + std::string(row.table) + ": " + std::string(row.why) + " [" + std::string(row.source) + "]\n";
-    }
+    out += "| [" + std::string(rule.id) + "](rules/" + std::string(rule.id) + ".md) | " + std::string(rule.title) +
+           " | " + std::string(rule.kind) + " | " + std::string(rule.facts) + " | " + std::string(rule.source) + " |\n";
   }
   return out;
 }
 
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+/// One rule as a page of its own.
+std::string rule_page(const RuleRow& rule) {
+  const std::string id(rule.id);
+  const auto has = [&rule](std::string_view kind) { return rule.kind.find(kind) != std::string_view::npos; };
+  std::string out = "# " + id + ": " + std::string(rule.title) + "\n\n" +
+                    "<!-- Made from the rule tables by the policy tests; do not edit. -->\n\n" +
+                    std::string(rule.reason) + "\n\n" + "| | |\n|---|---|\n| kind | " + std::string(rule.kind) +
+                    " |\n| judged on | " + std::string(rule.facts) + " |\n| source | " + std::string(rule.source) +
+                    " ([what these are](../rules.md)) |\n\n## Rows\n\n";
+  for (const TableRow& row : table_rows()) {
+    if (row.id == rule.id)
+      out += "- " + std::string(row.table) + ": " + std::string(row.why) + " [" + std::string(row.source) + "]\n";
+  }
+  out += "\n## What it does\n\n";
+  if (has("default")) {
+    out +=
+        "- *default*: the value holds where neither disk, VM nor role states one. State another one in the fleet and "
+        "it "
+        "wins;\n  `pvereconcile explain --chain` then shows what it replaced. `leave:` keeps the setting out of the "
+        "plan.\n";
+  }
+  if (has("invariant"))
+    out += "- *invariant*: a fleet that breaks it is refused (`policy." + lower(id) +
+           "`), whoever wrote the value; on a living cluster it is a finding.\n";
+  if (has("warning")) out += "- *warning*: allowed, and told by `validate`, `plan` and `audit`.\n";
+  if (has("check")) out += "- *check*: judges what exists; `plan` and `audit` tell it with its numbers and its fix.\n";
+  out += "\nIts findings are called `" + id +
+         "@SUBJECT`. One that is accepted is written down with its reason ([audit](../audit.md)):\n\n```yaml\naudit:\n"
+         "  suppress:\n    - {rule: " +
+         id + ", subject: \"*\", reason: why it is right here}\n```\n";
+  return out;
+}
+
 TEST(AllRules, TheReferenceIsUpToDate) { expect_matches_file(rules_document(), "docs/rules.md"); }
+TEST(AllRules, EveryRuleHasItsPage) {
+  for (const RuleRow& rule : all_rules())
+    expect_matches_file(rule_page(rule), "docs/rules/" + std::string(rule.id) + ".md");
+}
 
 }  // namespace
 }  // namespace pvr::test
