@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <map>
+#include <set>
 
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
@@ -123,8 +124,8 @@ std::optional<Vmid> owner_of(const VolumeId& volume) {
 
 Result<Drive> parse_drive(DriveSlot slot, std::string_view text) {
   Drive drive;
-  bool has_file = false;
   bool cdrom = false;
+  std::set<std::string_view> seen;  // fact: PVE refuses a key that is there twice
   std::string_view rest = text;
   while (!rest.empty()) {
     const std::size_t end = rest.find(',');
@@ -137,26 +138,23 @@ Result<Drive> parse_drive(DriveSlot slot, std::string_view text) {
     if (key == "volume") key = "file";
     if (key.empty() || value.empty()) return unreadable(slot, fmt::format("\"{}\" has no key or no value", part));
     if (is_ignored(key)) continue;
+    if (!seen.insert(key).second) return unreadable(slot, fmt::format("\"{}\" is given twice", key));
     const Setting* setting = find_setting(Home::kDriveOption, key);
     if (key == "file") {
-      if (has_file) return unreadable(slot, "two volumes are named");
-      has_file = true;
       take_file(drive, value);
-    } else if (key == "media" && (value == "cdrom" || value == "disk")) {
+    } else if (key == "media") {
+      if (value != "cdrom" && value != "disk") return unreadable(slot, fmt::format("there is no medium \"{}\"", value));
       cdrom = value == "cdrom";
     } else if (key == "size" && parse_disk_size(value)) {
-      if (drive.size) return unreadable(slot, "\"size\" is given twice");
       drive.size = parse_disk_size(value);
     } else if (setting != nullptr) {
-      if (drive.options.contains(key)) return unreadable(slot, fmt::format("\"{}\" is given twice", key));
       OptionValue option = decode_option(*setting, value);
       if (!is_absent(option)) drive.options.set(key, std::move(option));
     } else {
-      if (drive.unknown.contains(key)) return unreadable(slot, fmt::format("\"{}\" is given twice", key));
       drive.unknown.set(key, std::string(value));
     }
   }
-  if (!has_file) return unreadable(slot, "no volume is named");
+  if (!seen.contains("file")) return unreadable(slot, "no volume is named");
   if (drive.volume && is_cloud_init(drive.volume->name)) {
     drive.medium = Drive::Medium::kCloudInit;
   } else if (cdrom || drive.path == "none" || drive.path == "cdrom") {

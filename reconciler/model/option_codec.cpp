@@ -200,6 +200,8 @@ Result<OptionValue> parse_properties(const Setting& setting, std::string_view te
     value = trimmed(value);
     if (key.empty()) return void(problem = fmt::format("\"{}\" has no key", part));
     if (value.empty()) return void(problem = fmt::format("\"{}\" has no value", key));
+    if (reading == Reading::kStrict && std::ranges::any_of(value, is_control))
+      return void(problem = fmt::format("\"{}\" holds a control character", key));
     if (equals != std::string_view::npos && is_model_word(setting, key)) {
       if (out.find("model") != nullptr) return void(problem = "\"model\" is given twice");
       out.set("model", std::string(key));
