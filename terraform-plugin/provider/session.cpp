@@ -306,6 +306,13 @@ Result<std::vector<GuestRow>> Session::guests() {
   return (*connected)->reader->guests();
 }
 
+PowerState Session::power(const GuestRef& guest) {
+  auto connected = connect();
+  if (!connected) return PowerState::kUnknown;
+  const auto status = (*connected)->reader->guest_status(guest);
+  return status ? status->power : PowerState::kUnknown;
+}
+
 void Session::forget() {
   const std::scoped_lock lock(mutex_);
   if (!connected_) return;

@@ -86,6 +86,8 @@ class Session {
   [[nodiscard]] Result<AuditResult> audit(std::shared_ptr<const FleetDocument> document);
   [[nodiscard]] Result<ClusterStatus> cluster();
   [[nodiscard]] Result<std::vector<GuestRow>> guests();
+  /// From the guest's own node; the cluster's list lags behind by some seconds. kUnknown: it cannot be asked.
+  [[nodiscard]] PowerState power(const GuestRef& guest);
   /// What was seen is not believed any more.
   void forget();
 

@@ -122,7 +122,7 @@ void put_resolved(Value& state, const ResolvedFleet& fleet, const std::string& n
 }
 
 /// The computed attributes that tell of the live guest.
-void put_live(Value& state, const VmDiff& diff, const LiveState& live) {
+void put_live(Value& state, const VmDiff& diff, const LiveState& live, Session& session) {
   const LiveVm* guest = live.vm(diff.vmid);
   if (guest == nullptr) return;
   bool waits = false;
@@ -130,7 +130,7 @@ void put_live(Value& state, const VmDiff& diff, const LiveState& live) {
   set(state, "restart_pending", Value(waits));
   set(state, "smbios_uuid", Value(guest->uuid));
   set(state, "current_node", Value(guest->node));
-  set(state, "power", Value(word_of(guest->power)));
+  set(state, "power", Value(word_of(session.power({.node = guest->node, .vmid = guest->vmid}))));
   Map volumes;
   for (const DiskDiff& disk : diff.disks) {
     if (disk.volume) volumes.insert_or_assign(disk.name, Value(to_text(*disk.volume)));
@@ -296,7 +296,7 @@ class VmResource final : public Resource {
     if (const LiveVm* guest = seen->live.vm(diff->vmid); guest != nullptr && !guest->name.empty())
       set(now, "name", Value(guest->name));
     put_resolved(now, seen->fleet, state["name"].text_or_empty());
-    put_live(now, *diff, seen->live);
+    put_live(now, *diff, seen->live, session);
     return {.value = std::move(now)};
   }
 
@@ -415,7 +415,7 @@ class VmResource final : public Resource {
     if (state["resolved"].is_unknown() || state["resolved"].is_null()) put_resolved(state, seen->fleet, name);
     if (state["impact"].is_unknown()) set(state, "impact", Value(prior.is_null() ? std::string(kCreate) : impact_word(done->plan.plan)));
     Value live = state;
-    put_live(live, *diff, seen->live);
+    put_live(live, *diff, seen->live, session);
     for (const std::string_view attribute : kLive) {
       if (failed || state[attribute].is_unknown()) set(state, attribute, live[attribute]);
     }
