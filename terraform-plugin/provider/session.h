@@ -37,7 +37,7 @@ struct Settings {
   SourceSet sources = {};  // texts of fleet_file; only the built-in roles without one
   bool has_fleet_file = false;
   std::vector<std::string> storages = {};  // ids of the fleet file
-  WrittenCluster cluster = {};  // of the provider block over that of fleet_file
+  WrittenCluster cluster = {};             // of the provider block over that of fleet_file
   ConnectionFlags flags = {};
   Environment environment = {};
   bool break_lease = false;
@@ -86,8 +86,6 @@ class Session {
   [[nodiscard]] Result<AuditResult> audit(std::shared_ptr<const FleetDocument> document);
   [[nodiscard]] Result<ClusterStatus> cluster();
   [[nodiscard]] Result<std::vector<GuestRow>> guests();
-  /// From the guest's own node; the cluster's list lags behind by some seconds. kUnknown: it cannot be asked.
-  [[nodiscard]] PowerState power(const GuestRef& guest);
   /// What was seen is not believed any more.
   void forget();
 
