@@ -8,8 +8,8 @@
 
 namespace pvr::tf {
 
-/// A value as it travels: MessagePack, where any extension is an unknown value (refinements are not heeded). Empty: null.
-/// Errors: kMalformed. Never throws, whatever the bytes are.
+/// A value as it travels: MessagePack, where any extension is an unknown value (refinements are not heeded). Empty:
+/// null. Errors: kMalformed. Never throws, whatever the bytes are.
 [[nodiscard]] Result<Value> decode_msgpack(std::string_view bytes);
 /// Unknown is written as the plain extension without refinements.
 [[nodiscard]] std::string encode_msgpack(const Value& value);

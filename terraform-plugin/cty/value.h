@@ -28,16 +28,16 @@ struct Value {
   std::variant<Null, Unknown, bool, std::int64_t, double, std::string, List, Map> data = Null{};
 
   Value() = default;
-  Value(Unknown) : data(Unknown{}) {}                         // NOLINT(google-explicit-constructor)
-  Value(bool flag) : data(flag) {}                            // NOLINT(google-explicit-constructor)
-  Value(int number) : data(std::int64_t{number}) {}           // NOLINT(google-explicit-constructor)
-  Value(std::int64_t number) : data(number) {}                // NOLINT(google-explicit-constructor)
-  Value(double number) : data(number) {}                      // NOLINT(google-explicit-constructor)
-  Value(const char* text) : data(std::string(text)) {}        // NOLINT(google-explicit-constructor)
-  Value(std::string text) : data(std::move(text)) {}          // NOLINT(google-explicit-constructor)
-  Value(std::string_view text) : data(std::string(text)) {}   // NOLINT(google-explicit-constructor)
-  Value(List list) : data(std::move(list)) {}                 // NOLINT(google-explicit-constructor)
-  Value(Map map) : data(std::move(map)) {}                    // NOLINT(google-explicit-constructor)
+  Value(Unknown) : data(Unknown{}) {}                        // NOLINT(google-explicit-constructor)
+  Value(bool flag) : data(flag) {}                           // NOLINT(google-explicit-constructor)
+  Value(int number) : data(std::int64_t{number}) {}          // NOLINT(google-explicit-constructor)
+  Value(std::int64_t number) : data(number) {}               // NOLINT(google-explicit-constructor)
+  Value(double number) : data(number) {}                     // NOLINT(google-explicit-constructor)
+  Value(const char* text) : data(std::string(text)) {}       // NOLINT(google-explicit-constructor)
+  Value(std::string text) : data(std::move(text)) {}         // NOLINT(google-explicit-constructor)
+  Value(std::string_view text) : data(std::string(text)) {}  // NOLINT(google-explicit-constructor)
+  Value(List list) : data(std::move(list)) {}                // NOLINT(google-explicit-constructor)
+  Value(Map map) : data(std::move(map)) {}                   // NOLINT(google-explicit-constructor)
   friend bool operator==(const Value&, const Value&) = default;
 
   [[nodiscard]] bool is_null() const { return std::holds_alternative<Null>(data); }

@@ -42,8 +42,9 @@ std::string text_of(BIO* bio) {
 
 std::string base64(const std::vector<unsigned char>& bytes) {
   std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes.data(),  // NOLINT(*-reinterpret-cast)
-                                   static_cast<int>(bytes.size()));
+  const int size =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes.data(),  // NOLINT(*-reinterpret-cast)
+                      static_cast<int>(bytes.size()));
   out.resize(static_cast<std::size_t>(size));
   while (!out.empty() && out.back() == '=') out.pop_back();
   return out;
@@ -64,23 +65,24 @@ Result<Certificate> make_certificate() {
   BN_to_ASN1_INTEGER(big, number);
   BN_free(big);
   X509_set_version(certificate.get(), X509_VERSION_3);
-  constexpr int kBefore = -3600;                       // clocks step
+  constexpr int kBefore = -3600;                          // clocks step
   constexpr std::int64_t kAfter = 3LL * 365 * 24 * 3600;  // longer than any process lives
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), kBefore);
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kAfter);
   X509_set_pubkey(certificate.get(), pair.get());
   X509_NAME* name = X509_get_subject_name(certificate.get());
   const auto entry = [&](const char* field, const char* value) {
-    X509_NAME_add_entry_by_txt(name, field, MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>(value), -1, -1, 0);  // NOLINT(*-reinterpret-cast)
+    X509_NAME_add_entry_by_txt(name, field, MBSTRING_ASC, reinterpret_cast<const unsigned char*>(value), -1, -1,
+                               0);  // NOLINT(*-reinterpret-cast)
   };
   entry("O", "pvereconcile");
   entry("CN", "localhost");
   X509_set_issuer_name(certificate.get(), name);
-  const bool extended = extend(certificate.get(), NID_basic_constraints, "critical,CA:TRUE") &&
-                        extend(certificate.get(), NID_key_usage, "critical,digitalSignature,keyAgreement,keyCertSign") &&
-                        extend(certificate.get(), NID_ext_key_usage, "serverAuth,clientAuth") &&
-                        extend(certificate.get(), NID_subject_alt_name, "DNS:localhost");
+  const bool extended =
+      extend(certificate.get(), NID_basic_constraints, "critical,CA:TRUE") &&
+      extend(certificate.get(), NID_key_usage, "critical,digitalSignature,keyAgreement,keyCertSign") &&
+      extend(certificate.get(), NID_ext_key_usage, "serverAuth,clientAuth") &&
+      extend(certificate.get(), NID_subject_alt_name, "DNS:localhost");
   if (!extended || X509_sign(certificate.get(), pair.get(), EVP_sha256()) == 0) return failed;
 
   Certificate out;

@@ -12,10 +12,10 @@ namespace pvr::tf {
 
 /// What the starting program asks for.
 struct Invitation {
-  bool meant_for_us = false;        // the cookie: it is a CLI, and not somebody at a shell
-  bool speaks_ours = false;         // protocol 6 is among the versions it speaks
-  std::string client_pem = {};      // empty: without TLS
-  std::string socket_folder = {};   // empty: ours to choose
+  bool meant_for_us = false;       // the cookie: it is a CLI, and not somebody at a shell
+  bool speaks_ours = false;        // protocol 6 is among the versions it speaks
+  std::string client_pem = {};     // empty: without TLS
+  std::string socket_folder = {};  // empty: ours to choose
   std::string socket_group = {};
   bool multiplex = false;
 };

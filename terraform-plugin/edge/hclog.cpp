@@ -25,7 +25,8 @@ std::size_t threshold(const Environment& environment) {
     for (char& c : word) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     if (word == "off") return kSilent;
     const auto level = std::ranges::find(kLevels, word);
-    return level == kLevels.end() ? 0 : static_cast<std::size_t>(level - kLevels.begin());  // JSON and others: everything
+    return level == kLevels.end() ? 0
+                                  : static_cast<std::size_t>(level - kLevels.begin());  // JSON and others: everything
   }
   return kSilent;
 }

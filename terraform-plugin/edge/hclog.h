@@ -7,8 +7,8 @@
 
 namespace pvr::tf {
 
-/// Lines of JSON on standard error, in the form the CLIs read (hclog), as much as TF_LOG_PROVIDER, else TF_LOG, asks for;
-/// nothing where neither does. A line is written at once.
+/// Lines of JSON on standard error, in the form the CLIs read (hclog), as much as TF_LOG_PROVIDER, else TF_LOG, asks
+/// for; nothing where neither does. A line is written at once.
 [[nodiscard]] std::unique_ptr<Log> hclog(const Environment& environment);
 
 }  // namespace pvr::tf

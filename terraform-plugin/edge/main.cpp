@@ -117,7 +117,7 @@ int serve(bool debug) {
 }  // namespace pvr::tf
 
 int main(int argc, char** argv) {
-  const std::string_view word = argc > 1 ? argv[1] : "";  // NOLINT(*-pointer-arithmetic)
+  const std::string_view word = argc > 1 ? argv[1] : "";                         // NOLINT(*-pointer-arithmetic)
   if (word == "-docs" && argc > 2) return pvr::tf::write_docs(argv[2]) ? 0 : 1;  // NOLINT(*-pointer-arithmetic)
   if (word == "-version") {
     std::cout << PVERECONCILE_VERSION "\n";

@@ -61,7 +61,8 @@ Value take(const wire::DynamicValue& from) {
 }
 
 Value take(const wire::RawState& from) {
-  if (from.json().empty() && !from.flatmap().empty()) throw Unreadable{"the state is of a form older than Terraform 0.12"};
+  if (from.json().empty() && !from.flatmap().empty())
+    throw Unreadable{"the state is of a form older than Terraform 0.12"};
   auto value = decode_json(from.json());
   if (!value) throw Unreadable{value.error().text()};
   return std::move(value).value();
@@ -131,7 +132,8 @@ class Service final : public wire::Provider::Service {
                            wire::GetMetadataRpc::Response* response) override {
     put_capabilities(*response->mutable_server_capabilities());
     for (const auto& [name, schema] : provider_.schema().resources) response->add_resources()->set_type_name(name);
-    for (const auto& [name, schema] : provider_.schema().data_sources) response->add_data_sources()->set_type_name(name);
+    for (const auto& [name, schema] : provider_.schema().data_sources)
+      response->add_data_sources()->set_type_name(name);
     for (const auto& [name, schema] : provider_.schema().functions) response->add_functions()->set_name(name);
     return grpc::Status::OK;
   }
@@ -158,7 +160,8 @@ class Service final : public wire::Provider::Service {
   grpc::Status ConfigureProvider(ServerContext*, const wire::ConfigureProviderRpc::Request* request,
                                  wire::ConfigureProviderRpc::Response* response) override {
     return guarded("ConfigureProvider", request->terraform_version(), *response->mutable_diagnostics(), [&] {
-      put(provider_.configure(shaped(request->config(), provider_.schema().provider)), *response->mutable_diagnostics());
+      put(provider_.configure(shaped(request->config(), provider_.schema().provider)),
+          *response->mutable_diagnostics());
     });
   }
 
@@ -192,7 +195,8 @@ class Service final : public wire::Provider::Service {
     response->set_private_(request->private_());
     *response->mutable_new_state() = request->current_state();
     return guarded("ReadResource", request->type_name(), *response->mutable_diagnostics(), [&] {
-      const Answer answer = provider_.read(request->type_name(), resource(request->type_name(), request->current_state()));
+      const Answer answer =
+          provider_.read(request->type_name(), resource(request->type_name(), request->current_state()));
       put(answer.value, *response->mutable_new_state());
       put(answer.messages, *response->mutable_diagnostics());
     });
@@ -257,7 +261,8 @@ class Service final : public wire::Provider::Service {
 
   grpc::Status GetFunctions(ServerContext*, const wire::GetFunctionsRpc::Request*,
                             wire::GetFunctionsRpc::Response* response) override {
-    for (const auto& [name, of] : provider_.schema().functions) (*response->mutable_functions())[name] = function_of(of);
+    for (const auto& [name, of] : provider_.schema().functions)
+      (*response->mutable_functions())[name] = function_of(of);
     return grpc::Status::OK;
   }
 
@@ -295,8 +300,7 @@ class Service final : public wire::Provider::Service {
       put(Messages{{.summary = "A value cannot be read", .detail = unreadable.message}}, diagnostics);
     } catch (const std::exception& fault) {
       log_.write(LogLevel::kError, "a bug", {{"method", std::string(method)}, {"what", fault.what()}});
-      put(Messages{{.summary = "This is a bug in pvereconcile",
-                    .detail = std::string(method) + ": " + fault.what()}},
+      put(Messages{{.summary = "This is a bug in pvereconcile", .detail = std::string(method) + ": " + fault.what()}},
           diagnostics);
     }
     return grpc::Status::OK;

@@ -13,7 +13,13 @@ Result<ClusterStatus> CachingReader::cluster_status() {
   return cluster_status_.get("", age_, [&] { return inner_.cluster_status(); });
 }
 Result<std::vector<GuestRow>> CachingReader::guests() {
-  return guests_.get("", age_, [&] { return inner_.guests(); });
+  auto rows = guests_.get("", age_, [&] { return inner_.guests(); });
+  if (!rows) return rows;
+  const std::scoped_lock lock(mutex_);
+  for (GuestRow& row : *rows) {
+    if (confirmed_.contains(row.vmid.number)) row.status.clear();
+  }
+  return rows;
 }
 Result<LiveNode> CachingReader::node_facts(const std::string& node) {
   return node_facts_.get(node, hardware_age_, [&] { return inner_.node_facts(node); });

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,12 @@ class CachingReader final : public PveReader {
  public:
   explicit CachingReader(PveReader& inner) : inner_(inner) {}
 
+  /// The power state of this guest is asked of its own node: the cluster's list lags behind by some seconds, and what
+  /// was just started must not be started again.
+  void confirm(Vmid vmid) {
+    const std::scoped_lock lock(mutex_);
+    confirmed_.insert(vmid.number);
+  }
   /// Before and after the cluster is changed.
   void forget() { ++age_; }
   void forget_all() {
@@ -94,6 +101,8 @@ class CachingReader final : public PveReader {
 
  private:
   PveReader& inner_;
+  std::mutex mutex_;
+  std::set<std::uint32_t> confirmed_;
   std::atomic<std::uint64_t> age_ = 1;
   std::atomic<std::uint64_t> hardware_age_ = 1;
   Memo<ClusterStatus> cluster_status_;

@@ -13,7 +13,8 @@ class RoleData final : public DataSource {
  public:
   RoleData() {
     schema_.help =
-        "What a role comes to on this cluster: every setting of a VM and its disks, with the reason. Nothing is changed, and no "
+        "What a role comes to on this cluster: every setting of a VM and its disks, with the reason. Nothing is "
+        "changed, and no "
         "such VM need exist.";
     schema_.attributes = {required("role", Shape::kText, "The role."),
                           given("node", Shape::kText, "Node the VM would be on."),
@@ -29,7 +30,8 @@ class RoleData final : public DataSource {
   Messages validate(const Value&) const override { return {}; }
 
   Answer read(Session& session, const Value& config) const override {
-    Value vm(Map{{"role", config["role"]}, {"node", config["node"]}, {"lane", config["lane"]}, {"disks", config["disks"]}});
+    Value vm(
+        Map{{"role", config["role"]}, {"node", config["node"]}, {"lane", config["lane"]}, {"disks", config["disks"]}});
     set(vm, "vmid", Value(999999999));
     if (vm["disks"].is_null())
       set(vm, "disks", Value(Map{{"root", Value(Map{{"slot", Value("scsi0")}, {"size", Value("32GiB")}})}}));
@@ -53,8 +55,9 @@ class RoleData final : public DataSource {
       for (const Explanation& explanation : list) {
         resolved.insert_or_assign(prefix + explanation.key, Value(explanation.value));
         const bool placed = explanation.from.starts_with("role ");
-        reasons.insert_or_assign(prefix + explanation.key,
-                                 Value(placed ? explanation.from.substr(0, explanation.from.find(',')) : explanation.from));
+        reasons.insert_or_assign(
+            prefix + explanation.key,
+            Value(placed ? explanation.from.substr(0, explanation.from.find(',')) : explanation.from));
       }
     };
     take("", explain_all(seen->fleet, *found));

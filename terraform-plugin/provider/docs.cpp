@@ -61,7 +61,8 @@ void list(std::string& out, const std::vector<Attribute>& attributes, const std:
       if (part.is(attribute)) lines += line_of(attribute, prefix);
     }
     if (lines.empty()) continue;
-    out += prefix.empty() ? fmt::format("### {}\n\n{}\n", part.title, lines) : fmt::format("{}:\n\n{}\n", part.title, lines);
+    out += prefix.empty() ? fmt::format("### {}\n\n{}\n", part.title, lines)
+                          : fmt::format("{}:\n\n{}\n", part.title, lines);
   }
   for (const Attribute& attribute : attributes) {
     if (attribute.nested.empty()) continue;
@@ -87,8 +88,9 @@ std::string page(std::string_view title, std::string_view kind, const Schema& sc
 }
 
 std::string function_page(const std::string& name, const Function& function, const std::string& example) {
-  std::string out = fmt::format("---\npage_title: \"{} - pvereconcile\"\ndescription: |-\n  {}\n---\n\n# function: {}\n\n{}\n\n",
-                                name, function.summary, name, function.help);
+  std::string out =
+      fmt::format("---\npage_title: \"{} - pvereconcile\"\ndescription: |-\n  {}\n---\n\n# function: {}\n\n{}\n\n",
+                  name, function.summary, name, function.help);
   if (!example.empty()) out += fmt::format("## Example Usage\n\n```terraform\n{}```\n\n", example);
   std::string signature;
   std::string lines;
@@ -115,8 +117,9 @@ std::map<std::string, std::string> docs_of(const ProviderSchema& schema,
   std::map<std::string, std::string> out;
   out["index.md"] = page("pvereconcile Provider", "", schema.provider, example("provider/provider.tf"), "");
   for (const auto& [name, of] : schema.resources)
-    out["resources/" + short_name(name) + ".md"] = page(name, "(Resource)", of, example("resources/" + name + "/resource.tf"),
-                                                        example("resources/" + name + "/import.sh"));
+    out["resources/" + short_name(name) + ".md"] =
+        page(name, "(Resource)", of, example("resources/" + name + "/resource.tf"),
+             example("resources/" + name + "/import.sh"));
   for (const auto& [name, of] : schema.data_sources)
     out["data-sources/" + short_name(name) + ".md"] =
         page(name, "(Data Source)", of, example("data-sources/" + name + "/data-source.tf"), "");
@@ -133,7 +136,8 @@ bool write_docs(const std::string& folder) {
   std::error_code fault;
   std::map<std::string, std::string> examples;
   const fs::path root = "examples/terraform";
-  for (auto at = fs::recursive_directory_iterator(root, fault); !fault && at != fs::recursive_directory_iterator(); ++at) {
+  for (auto at = fs::recursive_directory_iterator(root, fault); !fault && at != fs::recursive_directory_iterator();
+       ++at) {
     if (!at->is_regular_file()) continue;
     std::ifstream file(at->path());
     examples[at->path().lexically_relative(root).generic_string()] = {std::istreambuf_iterator<char>(file),

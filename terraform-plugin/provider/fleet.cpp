@@ -10,9 +10,10 @@ namespace pvr::tf {
 void add_source_attributes(Schema& schema) {
   schema.attributes.push_back(given("file", Shape::kText, "Fleet file or directory. This or `yaml`."));
   schema.attributes.push_back(given("yaml", Shape::kText, "The fleet itself, as a text. This or `file`."));
-  schema.attributes.push_back(given("targets", Shape::kTexts, "Only these: `vm/ai-01`, `vm/ai-01/models`, `storage/san`."));
-  schema.attributes.push_back(given("allow", Shape::kTexts,
-                                    "What may be done to any guest of the fleet: `restart`, `offline-copy`, `destroy`."));
+  schema.attributes.push_back(
+      given("targets", Shape::kTexts, "Only these: `vm/ai-01`, `vm/ai-01/models`, `storage/san`."));
+  schema.attributes.push_back(given(
+      "allow", Shape::kTexts, "What may be done to any guest of the fleet: `restart`, `offline-copy`, `destroy`."));
 }
 
 Messages source_problems(const Value& config) {
@@ -66,7 +67,8 @@ Schema make_schema() {
   Schema out;
   out.version = 1;
   out.help =
-      "A whole fleet file as one resource: what `pvereconcile apply` does. Destroying it forgets it: nothing of the fleet is "
+      "A whole fleet file as one resource: what `pvereconcile apply` does. Destroying it forgets it: nothing of the "
+      "fleet is "
       "touched.";
   add_source_attributes(out);
   out.attributes.push_back(timeouts_attribute());
@@ -174,7 +176,8 @@ class FleetResource final : public Resource {
     return {.value = conformed(old, schema().attributes)};
   }
   Answer move(const std::string& provider, const std::string& type, const Value&) const override {
-    return {.messages = {{.summary = "Cannot move from this type", .detail = fmt::format("{} of {}.", type, provider)}}};
+    return {
+        .messages = {{.summary = "Cannot move from this type", .detail = fmt::format("{} of {}.", type, provider)}}};
   }
 };
 

@@ -6,7 +6,8 @@
 
 namespace pvr::tf {
 
-// A fleet that is named by `file` or given as `yaml`, with `targets` and `allow`: of the resource and of the data source.
+// A fleet that is named by `file` or given as `yaml`, with `targets` and `allow`: of the resource and of the data
+// source.
 
 void add_source_attributes(Schema& schema);
 [[nodiscard]] Messages source_problems(const Value& config);

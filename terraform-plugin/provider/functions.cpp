@@ -18,8 +18,9 @@ constexpr auto kFacts =
 /// "unset (PVE: native)" → "native": what counts for a disk is what PVE really does.
 std::string effective(const std::string& value) {
   constexpr std::string_view kUnset = "unset (PVE: ";
-  return value.starts_with(kUnset) && value.ends_with(')') ? value.substr(kUnset.size(), value.size() - kUnset.size() - 1)
-                                                           : value;
+  return value.starts_with(kUnset) && value.ends_with(')')
+             ? value.substr(kUnset.size(), value.size() - kUnset.size() - 1)
+             : value;
 }
 
 /// The settings of one disk of a role, offline. Empty with `error`.
@@ -49,7 +50,8 @@ std::map<std::string, std::string> resolve_one(const std::string& role, const Ma
   text.line(4, "size: " + in_quotes(fact("size", "32GiB")));
   text.line(4, "storage: below");
   for (const char* name : {"purpose", "volblocksize"}) {
-    if (const std::string value = fact(name, ""); !value.empty()) text.line(4, fmt::format("{}: {}", name, in_quotes(value)));
+    if (const std::string value = fact(name, ""); !value.empty())
+      text.line(4, fmt::format("{}: {}", name, in_quotes(value)));
   }
   SourceSet sources;
   sources.add("function", text.text());
@@ -70,7 +72,8 @@ std::map<std::string, std::string> resolve_one(const std::string& role, const Ma
     return {};
   }
   std::map<std::string, std::string> out;
-  for (const Explanation& explanation : explain_all(*fleet.value, *vm, *disk)) out.emplace(explanation.key, effective(explanation.value));
+  for (const Explanation& explanation : explain_all(*fleet.value, *vm, *disk))
+    out.emplace(explanation.key, effective(explanation.value));
   out.erase("storage");
   return out;
 }
@@ -78,21 +81,23 @@ std::map<std::string, std::string> resolve_one(const std::string& role, const Ma
 }  // namespace
 
 std::map<std::string, Function> function_schemas() {
-  return {
-      {"resolve_disk",
-       {.summary = "Settings of a disk, from its role and from what lies below",
-        .help = "The settings the rules choose for a disk of a VM with this role. Facts, all of them optional: `storage_type` (zfspool, "
-                "lvm, dir, …), `media` (ssd, hdd), `shared` (\"true\"), `slot`, `purpose`, `size`, `volblocksize`. Asks no cluster.",
-        .parameters = {{.name = "role", .shape = Shape::kText, .help = "The role, one of the built-in ones."},
-                       {.name = "facts", .shape = Shape::kTextMap, .help = "What is known of the disk."}},
-        .returns = Shape::kTextMap}},
-      {"volblocksize_for",
-       {.summary = "volblocksize of a zvol, from role and purpose",
-        .help = "The volblocksize the rules choose for a disk of this role and purpose (os, data, database, bulk, models, media, backup, "
-                "scratch) on ZFS. Asks no cluster.",
-        .parameters = {{.name = "role", .shape = Shape::kText, .help = "The role, one of the built-in ones."},
-                       {.name = "purpose", .shape = Shape::kText, .help = "What the disk is for."}},
-        .returns = Shape::kText}}};
+  return {{"resolve_disk",
+           {.summary = "Settings of a disk, from its role and from what lies below",
+            .help = "The settings the rules choose for a disk of a VM with this role. Facts, all of them optional: "
+                    "`storage_type` (zfspool, "
+                    "lvm, dir, …), `media` (ssd, hdd), `shared` (\"true\"), `slot`, `purpose`, `size`, `volblocksize`. "
+                    "Asks no cluster.",
+            .parameters = {{.name = "role", .shape = Shape::kText, .help = "The role, one of the built-in ones."},
+                           {.name = "facts", .shape = Shape::kTextMap, .help = "What is known of the disk."}},
+            .returns = Shape::kTextMap}},
+          {"volblocksize_for",
+           {.summary = "volblocksize of a zvol, from role and purpose",
+            .help = "The volblocksize the rules choose for a disk of this role and purpose (os, data, database, bulk, "
+                    "models, media, backup, "
+                    "scratch) on ZFS. Asks no cluster.",
+            .parameters = {{.name = "role", .shape = Shape::kText, .help = "The role, one of the built-in ones."},
+                           {.name = "purpose", .shape = Shape::kText, .help = "What the disk is for."}},
+            .returns = Shape::kText}}};
 }
 
 Provider::Called call_function(std::string_view function, const std::vector<Value>& arguments) {

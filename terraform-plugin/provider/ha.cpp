@@ -11,7 +11,8 @@ Schema make_schema() {
   Schema out;
   out.version = 1;
   out.help =
-      "A guest under HA, for guests that are managed elsewhere. A guest that pvereconcile_vm manages states `ha` there. "
+      "A guest under HA, for guests that are managed elsewhere. A guest that pvereconcile_vm manages states `ha` "
+      "there. "
       "Destroying the resource takes the guest out of HA; the guest itself stays as it is.";
   out.attributes.push_back(required("vmid", Shape::kNumber, "Number of the guest."));
   for (Attribute& attribute : attributes_of(fleet_tables().ha)) out.attributes.push_back(std::move(attribute));
@@ -105,7 +106,8 @@ class HaResource final : public Resource {
       return found;
     };
     const char* operation = !wanted ? "delete" : prior.is_null() ? "create" : "update";
-    auto done = session.apply({.document = loaded.document, .targets = {"ha/" + *guest}}, judge, timeout_of(of, operation));
+    auto done =
+        session.apply({.document = loaded.document, .targets = {"ha/" + *guest}}, judge, timeout_of(of, operation));
     if (!done) return {.value = prior, .messages = {message_of(done.error(), "applying")}};
     if (has_errors(done->messages)) return {.value = prior, .messages = std::move(done->messages)};
     return {.value = planned};
@@ -120,7 +122,8 @@ class HaResource final : public Resource {
     return {.value = conformed(old, schema().attributes)};
   }
   Answer move(const std::string& provider, const std::string& type, const Value&) const override {
-    return {.messages = {{.summary = "Cannot move from this type", .detail = fmt::format("{} of {}.", type, provider)}}};
+    return {
+        .messages = {{.summary = "Cannot move from this type", .detail = fmt::format("{} of {}.", type, provider)}}};
   }
 
  private:

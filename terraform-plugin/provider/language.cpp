@@ -32,7 +32,8 @@ std::string help_of(const Field& field) {
   if (help.empty()) help = fmt::format("PVE's `{}`.", field.lowered.empty() ? field.name : field.lowered);
   if (!field.values.empty()) {
     std::string words;
-    for (const std::string_view word : split_words(field.values)) words += fmt::format("{}`{}`", words.empty() ? "" : ", ", word);
+    for (const std::string_view word : split_words(field.values))
+      words += fmt::format("{}`{}`", words.empty() ? "" : ", ", word);
     if (words.size() <= 400) help += fmt::format(" One of: {}.", words);
   } else if (field.minimum != field.maximum && has(field, kIntegerForm)) {
     help += fmt::format(" From {} to {}.", field.minimum, field.maximum);

@@ -11,12 +11,12 @@
 
 namespace pvr::tf {
 
-// The fleet language as attributes, and attributes as the fleet language. Both come from the field tables, so that what a
-// fleet file can say a configuration can say, and the fleet reader is the only one that judges it.
+// The fleet language as attributes, and attributes as the fleet language. Both come from the field tables, so that what
+// a fleet file can say a configuration can say, and the fleet reader is the only one that judges it.
 
-/// The attributes of a table, all of them optional unless the language requires them. '-' in names becomes '_'. A key that
-/// takes several forms has the richest one: a mapping rather than a word. A mapping that may also be true or false gets
-/// `enabled`, unless it has one.
+/// The attributes of a table, all of them optional unless the language requires them. '-' in names becomes '_'. A key
+/// that takes several forms has the richest one: a mapping rather than a word. A mapping that may also be true or false
+/// gets `enabled`, unless it has one.
 [[nodiscard]] std::vector<Attribute> attributes_of(const Table& table);
 
 /// A fleet text that is being put together, with the place in the configuration each of its lines comes from.

@@ -14,21 +14,27 @@ namespace {
 Schema provider_schema() {
   Schema out;
   out.help =
-      "Proxmox VE by what each VM is for. The provider works with the same engine as the command line `pvereconcile`: roles and "
-      "rules decide disk settings, nothing is restarted, copied offline or destroyed without being told to, and the only copy "
+      "Proxmox VE by what each VM is for. The provider works with the same engine as the command line `pvereconcile`: "
+      "roles and "
+      "rules decide disk settings, nothing is restarted, copied offline or destroyed without being told to, and the "
+      "only copy "
       "of a disk's data is never given up.";
   out.attributes = attributes_of(fleet_tables().cluster);
-  out.attributes.push_back(given("fleet_file", Shape::kText,
-                                 "A fleet file or directory with what resources refer to: storages, lanes, roles. Its VMs are "
-                                 "not managed from here."));
-  Attribute secret = given("token_secret", Shape::kText,
-                           "Secret of the token. Better in the environment, `PVERECONCILE_TOKEN_SECRET`, or in `token_file`.");
+  out.attributes.push_back(
+      given("fleet_file", Shape::kText,
+            "A fleet file or directory with what resources refer to: storages, lanes, roles. Its VMs are "
+            "not managed from here."));
+  Attribute secret =
+      given("token_secret", Shape::kText,
+            "Secret of the token. Better in the environment, `PVERECONCILE_TOKEN_SECRET`, or in `token_file`.");
   secret.sensitive = true;
   out.attributes.push_back(std::move(secret));
-  out.attributes.push_back(given("break_lease", Shape::kBool,
-                                 "Take the cluster's lease even where somebody else holds it. Only when you know that holder "
-                                 "is gone."));
-  out.attributes.push_back(given("lease_wait", Shape::kText, "How long to wait for the lease of another run. Default `10m`."));
+  out.attributes.push_back(
+      given("break_lease", Shape::kBool,
+            "Take the cluster's lease even where somebody else holds it. Only when you know that holder "
+            "is gone."));
+  out.attributes.push_back(
+      given("lease_wait", Shape::kText, "How long to wait for the lease of another run. Default `10m`."));
   std::ranges::sort(out.attributes, {}, &Attribute::name);
   return out;
 }
@@ -130,7 +136,8 @@ Messages Provider::configure(const Value& config) {
     settings.cluster = merged(std::move(settings.cluster), fleet.value->cluster);
   }
   settings.environment = environment_;
-  if (const std::string* secret = config["token_secret"].text()) settings.environment["PVERECONCILE_TOKEN_SECRET"] = *secret;
+  if (const std::string* secret = config["token_secret"].text())
+    settings.environment["PVERECONCILE_TOKEN_SECRET"] = *secret;
   // What the block says wins over the environment.
   if (const List* endpoints = config["endpoints"].list()) {
     for (const Value& endpoint : *endpoints) settings.flags.endpoints.push_back(endpoint.text_or_empty());

@@ -30,10 +30,11 @@ void set(Value& object, std::string_view name, Value value) {
 // ---- timeouts ----
 
 Attribute timeouts_attribute() {
-  Attribute out = given("timeouts", Shape::kObject,
-                        "How long an operation may take, such as `30m` or `2h`. When the time is over, the effect under way "
-                        "is awaited and nothing new is begun. Without a limit it takes as long as it takes: the copy of a "
-                        "large disk takes hours.");
+  Attribute out =
+      given("timeouts", Shape::kObject,
+            "How long an operation may take, such as `30m` or `2h`. When the time is over, the effect under way "
+            "is awaited and nothing new is begun. Without a limit it takes as long as it takes: the copy of a "
+            "large disk takes hours.");
   for (const char* name : {"create", "update", "delete"})
     out.nested.push_back(given(name, Shape::kText, fmt::format("Limit for {}.", name)));
   return out;
@@ -129,14 +130,15 @@ Messages cost_messages(const Plan& plan) {
     }
     if (!operation.copy) continue;
     const bool offline = operation.impact == Impact::kOfflineCopy;
-    std::string detail = fmt::format("{}: about {} min", to_text(operation.address),
-                                     (operation.copy->estimate.count() + 59) / 60);
+    std::string detail =
+        fmt::format("{}: about {} min", to_text(operation.address), (operation.copy->estimate.count() + 59) / 60);
     if (operation.copy->downtime.count() > 0)
       detail += fmt::format(", the guest is down for about {} s", operation.copy->downtime.count());
-    out.push_back({.level = Level::kWarning,
-                   .summary = fmt::format("Copies {} {}", to_human(operation.copy->bytes), offline ? "offline" : "online"),
-                   .detail = detail + ". The old volume is retired, not deleted.",
-                   .path = path_of(operation.address)});
+    out.push_back(
+        {.level = Level::kWarning,
+         .summary = fmt::format("Copies {} {}", to_human(operation.copy->bytes), offline ? "offline" : "online"),
+         .detail = detail + ". The old volume is retired, not deleted.",
+         .path = path_of(operation.address)});
   }
   const auto tell = [&out](const auto& found, std::string_view summary, std::string_view tail) {
     for (const auto& [name, keys] : found)
@@ -168,17 +170,16 @@ Messages finding_messages(const Plan& plan) {
 Message blocked_message(const BlockedItem& item, Level level) {
   std::string remedy = item.remedy;
   // The words of the command line in those of the configuration.
-  for (const auto& [from, to] : {std::pair<std::string_view, std::string_view>{"--allow restart", "allow = [\"restart\"]"},
-                                 {"--allow offline-copy", "allow = [\"offline-copy\"]"},
-                                 {"--allow destroy", "allow = [\"destroy\"]"}}) {
+  for (const auto& [from, to] :
+       {std::pair<std::string_view, std::string_view>{"--allow restart", "allow = [\"restart\"]"},
+        {"--allow offline-copy", "allow = [\"offline-copy\"]"},
+        {"--allow destroy", "allow = [\"destroy\"]"}}) {
     if (const auto at = remedy.find(from); at != std::string::npos) remedy.replace(at, from.size(), to);
   }
   std::string detail = fmt::format("{}: {}", to_text(item.address), item.why);
   if (!remedy.empty()) detail += "\nWhat helps: " + remedy;
-  return {.level = level,
-          .summary = fmt::format("Cannot {}", item.what),
-          .detail = detail,
-          .path = path_of(item.address)};
+  return {
+      .level = level, .summary = fmt::format("Cannot {}", item.what), .detail = detail, .path = path_of(item.address)};
 }
 
 Messages plan_errors(const PlanResult& result) {
@@ -193,9 +194,10 @@ Messages plan_errors(const PlanResult& result) {
 // ---- three truths ----
 
 Attribute status_attribute() {
-  Attribute out = computed("status", Shape::kNamed,
-                           "Settings whose three truths are not one, by `option` or `disk/option`. Nothing in it: the guest is "
-                           "and runs as declared.");
+  Attribute out =
+      computed("status", Shape::kNamed,
+               "Settings whose three truths are not one, by `option` or `disk/option`. Nothing in it: the guest is "
+               "and runs as declared.");
   out.nested = {computed("declared", Shape::kText, "What configuration, role and rules want."),
                 computed("configured", Shape::kText, "What the guest will have after its next start."),
                 computed("running", Shape::kText, "What the running guest has."),
@@ -259,9 +261,9 @@ Value status_of(const VmDiff& diff, bool& waits_for_restart) {
     else if (!disk.blocked.empty())
       out.insert_or_assign(disk.name, entry_of(slot, disk.blocked, "", "blocked"));
     if (disk.grow_to)
-      out.insert_or_assign(disk.name + "/size", entry_of(to_text(*disk.grow_to),
-                                                         disk.live_size ? to_text(*disk.live_size) : "unknown",
-                                                         disk.live_size ? to_text(*disk.live_size) : "unknown", "differs"));
+      out.insert_or_assign(disk.name + "/size",
+                           entry_of(to_text(*disk.grow_to), disk.live_size ? to_text(*disk.live_size) : "unknown",
+                                    disk.live_size ? to_text(*disk.live_size) : "unknown", "differs"));
     if (disk.move_to)
       out.insert_or_assign(disk.name + "/storage",
                            entry_of(*disk.move_to, disk.volume ? disk.volume->storage : "unknown",

@@ -20,7 +20,8 @@ struct Planned {
   Messages messages = {};
 };
 
-/// A kind of thing the provider manages. Values have the full shape of the schema. Stateless; safe from several threads.
+/// A kind of thing the provider manages. Values have the full shape of the schema. Stateless; safe from several
+/// threads.
 class Resource {
  public:
   virtual ~Resource() = default;

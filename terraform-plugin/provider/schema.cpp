@@ -74,7 +74,8 @@ void check(const std::vector<Attribute>& attributes, const std::string& where, s
     });
     if (!name_ok) say("has a name that cannot be written");
     const bool top = where.find('.') == std::string::npos;
-    if (top && std::ranges::find(kTaken, attribute.name) != kTaken.end()) say("has a name the language takes for itself");
+    if (top && std::ranges::find(kTaken, attribute.name) != kTaken.end())
+      say("has a name the language takes for itself");
     if (!attribute.required && !attribute.optional && !attribute.computed) say("is neither given nor computed");
     if (attribute.required && (attribute.optional || attribute.computed)) say("is required and something else");
     if (is_object(attribute.shape) == attribute.nested.empty()) say("has parts and is no object, or is one without");

@@ -84,8 +84,8 @@ struct Message {
 using Messages = std::vector<Message>;
 [[nodiscard]] bool has_errors(const Messages& messages);
 
-/// What the CLIs do not check of a configuration: an explicit null where a value is required, at every depth, and a value
-/// for an attribute that is only computed.
+/// What the CLIs do not check of a configuration: an explicit null where a value is required, at every depth, and a
+/// value for an attribute that is only computed.
 [[nodiscard]] Messages shape_problems(const Value& config, const std::vector<Attribute>& attributes);
 
 }  // namespace pvr::tf

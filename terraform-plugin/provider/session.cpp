@@ -102,8 +102,9 @@ Messages failures(const Plan& plan, const ApplyReport& report) {
     out.push_back(std::move(message));
   }
   if (out.empty() && interrupted(report)) {
-    out.push_back({.summary = "Interrupted",
-                   .detail = "The run was asked to stop. What was under way has ended; the next apply goes on from there."});
+    out.push_back(
+        {.summary = "Interrupted",
+         .detail = "The run was asked to stop. What was under way has ended; the next apply goes on from there."});
   } else if (out.empty() && !report.stopped_by.empty()) {
     out.push_back({.summary = "Nothing was done", .detail = report.stopped_by});
   } else if (out.empty() && !report.all_done()) {
@@ -168,7 +169,8 @@ Loaded Session::finish(Checked<FleetDocument> loaded, std::uint32_t file, const 
   Loaded out;
   if (!loaded.value) return out;
   out.messages = messages_of(loaded.diagnostics, *loaded.value->sources, file, text);
-  // The fleet file alone was found right. What is missing there for a text without guests is declared by other resources.
+  // The fleet file alone was found right. What is missing there for a text without guests is declared by other
+  // resources.
   const bool about_us = std::ranges::any_of(loaded.diagnostics, [&](const Diagnostic& diagnostic) {
     return diagnostic.severity == Severity::kError && (!diagnostic.span.known() || diagnostic.span.file == file);
   });
@@ -177,8 +179,8 @@ Loaded Session::finish(Checked<FleetDocument> loaded, std::uint32_t file, const 
   FleetDocument document = *std::move(loaded.value);
   std::erase_if(document.vms, [&](const WrittenVm& of) { return of.name != vm; });
   if (vm.empty()) document.lanes.clear();
-  // A fleet file knows a guest by the key it stands under and leaves names alone; here the name is an attribute like any
-  // other, and a change of it is meant.
+  // A fleet file knows a guest by the key it stands under and leaves names alone; here the name is an attribute like
+  // any other, and a change of it is meant.
   for (WrittenVm& of : document.vms) {
     if (of.span.file == file && !of.options.contains("name"))
       of.options.set("name", {.value = OptionValue(of.name), .span = of.span});
@@ -189,7 +191,8 @@ Loaded Session::finish(Checked<FleetDocument> loaded, std::uint32_t file, const 
 }
 
 Loaded Session::load(const FleetText& text, std::string_view vm, std::string_view name) {
-  // Once a fleet has storages, all it names must be among them. With storages of other resources, those that exist count, too.
+  // Once a fleet has storages, all it names must be among them. With storages of other resources, those that exist
+  // count, too.
   std::vector<std::string> existing;
   bool declares = false;
   {
@@ -204,7 +207,8 @@ Loaded Session::load(const FleetText& text, std::string_view vm, std::string_vie
     }
   }
   const std::scoped_lock lock(mutex_);
-  if (!settings_) return {.messages = {{.summary = "The provider is not configured", .detail = "Its block is unknown."}}};
+  if (!settings_)
+    return {.messages = {{.summary = "The provider is not configured", .detail = "Its block is unknown."}}};
   const std::string head = settings_->has_fleet_file ? "" : "version: 1\n";
   const auto with = [&](bool declared) {
     SourceSet sources = settings_->sources;
@@ -233,7 +237,8 @@ Loaded Session::load(const FleetText& text, std::string_view vm, std::string_vie
 
 Loaded Session::load_fleet_text(const std::string& text) const {
   const std::scoped_lock lock(mutex_);
-  if (!settings_) return {.messages = {{.summary = "The provider is not configured", .detail = "Its block is unknown."}}};
+  if (!settings_)
+    return {.messages = {{.summary = "The provider is not configured", .detail = "Its block is unknown."}}};
   SourceSet sources;
   const std::uint32_t file = sources.add("yaml", text);
   auto loaded = load_fleet(std::move(sources));
@@ -251,7 +256,8 @@ Loaded Session::load_fleet_text(const std::string& text) const {
 
 Loaded Session::load_fleet_path(const std::string& path) const {
   const std::scoped_lock lock(mutex_);
-  if (!settings_) return {.messages = {{.summary = "The provider is not configured", .detail = "Its block is unknown."}}};
+  if (!settings_)
+    return {.messages = {{.summary = "The provider is not configured", .detail = "Its block is unknown."}}};
   auto loaded = load_fleet_file(path);
   FleetText none;
   Loaded out;
@@ -277,12 +283,14 @@ Result<PlanResult> Session::plan(const Wish& wish) {
   how.plan.targets = wish.targets;
   how.plan.allow = wish.allow;
   how.all_guests = wish.all_guests;
+  for (const WrittenVm& vm : wish.document->vms) (*connected)->reader->confirm(vm.vmid.value);
   return pvr::plan(*(*connected)->reader, (*connected)->link->clock(), wish.document, std::move(how), stop_token());
 }
 
 Result<StatusResult> Session::status(std::shared_ptr<const FleetDocument> document) {
   auto connected = connect();
   if (!connected) return std::move(connected).error();
+  for (const WrittenVm& vm : document->vms) (*connected)->reader->confirm(vm.vmid.value);
   return pvr::status(*(*connected)->reader, (*connected)->link->clock(), std::move(document), options(**connected),
                      stop_token());
 }
@@ -401,8 +409,8 @@ Result<Session::Applied> Session::apply(const Wish& wish, const std::function<Me
     ApplyOptions how;
     how.held = *lease;
     how.locks = connected.locks.get();
-    applied.report =
-        pvr::apply(applied.plan.plan, {connected.link->pve(), clock, events, connected.link->zfs()}, how, stop.get_token());
+    applied.report = pvr::apply(applied.plan.plan, {connected.link->pve(), clock, events, connected.link->zfs()}, how,
+                                stop.get_token());
     leave_lease(connected);
     forget();
     if (!has_conflict(applied.report) || stop.stop_requested()) break;
@@ -414,9 +422,10 @@ Result<Session::Applied> Session::apply(const Wish& wish, const std::function<Me
   applied.interrupted = interrupted(applied.report);
   Messages failed = failures(applied.plan.plan, applied.report);
   if (timed_out && applied.interrupted) {
-    failed = {{.summary = "Timed out",
-               .detail = fmt::format("Not done after {} s. What was under way has ended; the next apply goes on from there.",
-                                     limit.count())}};
+    failed = {
+        {.summary = "Timed out",
+         .detail = fmt::format("Not done after {} s. What was under way has ended; the next apply goes on from there.",
+                               limit.count())}};
   }
   std::ranges::move(failed, std::back_inserter(applied.messages));
   return applied;

@@ -37,7 +37,7 @@ struct Settings {
   SourceSet sources = {};  // texts of fleet_file; only the built-in roles without one
   bool has_fleet_file = false;
   std::vector<std::string> storages = {};  // ids of the fleet file
-  WrittenCluster cluster = {};  // of the provider block over that of fleet_file
+  WrittenCluster cluster = {};             // of the provider block over that of fleet_file
   ConnectionFlags flags = {};
   Environment environment = {};
   bool break_lease = false;

@@ -12,7 +12,8 @@ Schema make_schema() {
   Schema out;
   out.version = 1;
   out.help =
-      "A storage of the cluster. It is created when it is missing, and its properties are kept; `manage = false` only states "
+      "A storage of the cluster. It is created when it is missing, and its properties are kept; `manage = false` only "
+      "states "
       "facts about it for the rules. Destroying the resource forgets it: the entry and what lies there stay.";
   out.attributes.push_back(required("id", Shape::kText, "Storage id."));
   for (Attribute& attribute : attributes_of(fleet_tables().storage)) out.attributes.push_back(std::move(attribute));
@@ -90,11 +91,12 @@ class StorageResource final : public Resource {
   Planned plan(Session& session, const Value& prior, const Value& config) const override {
     Planned out{.state = config};
     if (config.is_null()) {
-      out.messages.push_back({.level = Level::kWarning,
-                              .summary = "The storage stays",
-                              .detail = fmt::format("storage/{} is only forgotten: its entry in the cluster and what lies there "
-                                                    "stay.",
-                                                    prior["id"].text_or_empty())});
+      out.messages.push_back(
+          {.level = Level::kWarning,
+           .summary = "The storage stays",
+           .detail = fmt::format("storage/{} is only forgotten: its entry in the cluster and what lies there "
+                                 "stay.",
+                                 prior["id"].text_or_empty())});
       return out;
     }
     set(out.state, "resolved", Value(Unknown{}));
@@ -193,7 +195,8 @@ class StorageResource final : public Resource {
   }
 
   Answer move(const std::string& provider, const std::string& type, const Value&) const override {
-    return {.messages = {{.summary = "Cannot move from this type", .detail = fmt::format("{} of {}.", type, provider)}}};
+    return {
+        .messages = {{.summary = "Cannot move from this type", .detail = fmt::format("{} of {}.", type, provider)}}};
   }
 
  private:
@@ -208,10 +211,10 @@ class StorageResource final : public Resource {
   }
   static Messages refusals(const PlanResult& result, const Value& prior, const Value& config) {
     Messages out = plan_errors(result);
-    const bool asked = prior.is_null() || std::ranges::any_of(storage_schema().attributes, [&](const Attribute& row) {
-                         return (row.optional || row.required) && row.name != "timeouts" &&
-                                prior[row.name] != config[row.name];
-                       });
+    const bool asked =
+        prior.is_null() || std::ranges::any_of(storage_schema().attributes, [&](const Attribute& row) {
+          return (row.optional || row.required) && row.name != "timeouts" && prior[row.name] != config[row.name];
+        });
     for (const BlockedItem& item : result.plan.blocked)
       out.push_back(blocked_message(item, item.by_policy && asked ? Level::kError : Level::kWarning));
     if (const StorageDiff* diff = diff_of(result.diff, config["id"].text_or_empty())) {

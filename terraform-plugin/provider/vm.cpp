@@ -16,35 +16,39 @@ constexpr std::string_view kCreate = "create";
 constexpr std::string_view kDestroy = "destroy";
 
 // Computed from what is live, so unknown whenever something is going to be done.
-constexpr auto kLive = std::to_array<std::string_view>(
-    {"smbios_uuid", "current_node", "power", "volumes", "status", "restart_pending"});
+constexpr auto kLive =
+    std::to_array<std::string_view>({"smbios_uuid", "current_node", "power", "volumes", "status", "restart_pending"});
 
 Schema make_schema() {
   Schema out;
   out.version = kVersion;
   out.help =
-      "A VM, by what it is for. Role, lane and what lies under a disk decide every disk setting; `resolved` and `reasons` say "
-      "what and why. Disks are known by their names: order means nothing, and a slot is an attribute like any other. Nothing "
+      "A VM, by what it is for. Role, lane and what lies under a disk decide every disk setting; `resolved` and "
+      "`reasons` say "
+      "what and why. Disks are known by their names: order means nothing, and a slot is an attribute like any other. "
+      "Nothing "
       "ever replaces a VM: what cannot change in place is an error that says what to do.";
   out.attributes.push_back(required("name", Shape::kText, "Name of the guest. It can be changed."));
   for (Attribute& attribute : attributes_of(fleet_tables().vm)) out.attributes.push_back(std::move(attribute));
-  Attribute protection = given("deletion_protection", Shape::kBool,
-                               "Whether the VM cannot be destroyed. Default `true`: to destroy it, set `false`, apply, and "
-                               "only then take the resource away.");
+  Attribute protection =
+      given("deletion_protection", Shape::kBool,
+            "Whether the VM cannot be destroyed. Default `true`: to destroy it, set `false`, apply, and "
+            "only then take the resource away.");
   protection.computed = true;
   out.attributes.push_back(std::move(protection));
   out.attributes.push_back(timeouts_attribute());
   out.attributes.push_back(computed("id", Shape::kText, "The vmid, as text."));
-  out.attributes.push_back(
-      computed("impact", Shape::kText,
-               "What the last planned change costs the users of the guest: `create`, `none`, `live`, `pending-restart`, "
-               "`restart`, `online-copy`, `offline-copy` or `destroy`."));
   out.attributes.push_back(computed(
-      "resolved", Shape::kTextMap, "What configuration, role and rules come to, by `option` or `disk/option`, as PVE writes it."));
+      "impact", Shape::kText,
+      "What the last planned change costs the users of the guest: `create`, `none`, `live`, `pending-restart`, "
+      "`restart`, `online-copy`, `offline-copy` or `destroy`."));
+  out.attributes.push_back(
+      computed("resolved", Shape::kTextMap,
+               "What configuration, role and rules come to, by `option` or `disk/option`, as PVE writes it."));
   out.attributes.push_back(computed("reasons", Shape::kTextMap, "Where each of these values comes from."));
   out.attributes.push_back(status_attribute());
-  out.attributes.push_back(
-      computed("restart_pending", Shape::kBool, "Whether something is written that the running guest does not have yet."));
+  out.attributes.push_back(computed("restart_pending", Shape::kBool,
+                                    "Whether something is written that the running guest does not have yet."));
   out.attributes.push_back(computed("smbios_uuid", Shape::kText, "SMBIOS uuid of the guest: its identity."));
   out.attributes.push_back(computed("current_node", Shape::kText, "Node the guest is on."));
   out.attributes.push_back(computed("power", Shape::kText, "`running`, `stopped`, `paused` or `unknown`."));
@@ -66,8 +70,8 @@ FleetText text_of(const Value& config, const std::string& uuid) {
   return text;
 }
 
-/// The uuid of a guest that this configuration makes. An apply that was cut off finds its guest again by it, and takes no
-/// other guest of the same number for its own.
+/// The uuid of a guest that this configuration makes. An apply that was cut off finds its guest again by it, and takes
+/// no other guest of the same number for its own.
 std::string uuid_for(const std::string& cluster, std::int64_t vmid, const std::string& name) {
   const std::string seed = fmt::format("pvereconcile/terraform/{}/{}/{}", cluster, vmid, name);
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -216,11 +220,12 @@ Messages refusals(const PlanResult& result, const Value& prior, const Value& con
   if (prior.is_null() && diff != nullptr && !session.was_touched(diff->vmid.number)) {
     const LiveVm* guest = result.live.vm(diff->vmid);
     if (diff->presence == Presence::kWrongIdentity && config["uuid"].is_null()) {
-      out.push_back({.summary = "The number is taken",
-                     .detail = fmt::format("There is a guest {} already (\"{}\"), and this configuration did not make it. To "
-                                           "manage it: terraform import ADDRESS {}. Otherwise choose another vmid.",
-                                           diff->vmid.number, guest == nullptr ? "?" : guest->name, diff->vmid.number),
-                     .path = {attribute("vmid")}});
+      out.push_back(
+          {.summary = "The number is taken",
+           .detail = fmt::format("There is a guest {} already (\"{}\"), and this configuration did not make it. To "
+                                 "manage it: terraform import ADDRESS {}. Otherwise choose another vmid.",
+                                 diff->vmid.number, guest == nullptr ? "?" : guest->name, diff->vmid.number),
+           .path = {attribute("vmid")}});
       return out;
     }
   }
@@ -281,10 +286,11 @@ class VmResource final : public Resource {
                               .detail = diff->blocked + ". What the state says of it may be out of date."}}};
       case Presence::kWrongIdentity:
         return {.value = state,
-                .messages = {{.summary = "Another machine has the number",
-                              .detail = fmt::format("{}. Nothing is done to it. Forget this one with terraform state rm, or "
-                                                    "restore it.",
-                                                    diff->blocked)}}};
+                .messages = {
+                    {.summary = "Another machine has the number",
+                     .detail = fmt::format("{}. Nothing is done to it. Forget this one with terraform state rm, or "
+                                           "restore it.",
+                                           diff->blocked)}}};
       default:
         break;
     }
@@ -308,11 +314,12 @@ class VmResource final : public Resource {
     const auto vmid = config["vmid"].integer();
     const auto had = prior["vmid"].integer();
     if (had && vmid && *had != *vmid) {
-      out.messages.push_back({.summary = "The number of a VM cannot change",
-                              .detail = fmt::format("PVE has no way to renumber {} to {}. Back the guest up and restore it "
-                                                    "under the new number, then import that.",
-                                                    *had, *vmid),
-                              .path = {attribute("vmid")}});
+      out.messages.push_back(
+          {.summary = "The number of a VM cannot change",
+           .detail = fmt::format("PVE has no way to renumber {} to {}. Back the guest up and restore it "
+                                 "under the new number, then import that.",
+                                 *had, *vmid),
+           .path = {attribute("vmid")}});
       return out;
     }
     set(state, "id", vmid ? Value(fmt::format("{}", *vmid)) : Value(Unknown{}));
@@ -402,18 +409,21 @@ class VmResource final : public Resource {
     const auto seen = session.status(loaded.document);
     const VmDiff* diff = seen ? diff_of(seen->diff, name) : nullptr;
     if (diff == nullptr) {
-      if (!failed) messages.push_back(seen ? Message{.summary = "The guest cannot be read back"}
-                                           : message_of(seen.error(), "reading the guest back"));
+      if (!failed)
+        messages.push_back(seen ? Message{.summary = "The guest cannot be read back"}
+                                : message_of(seen.error(), "reading the guest back"));
       if (prior.is_null() && !guest_may_exist(*done)) return {.messages = std::move(messages)};
       return {.value = without_unknown(state, prior), .messages = std::move(messages)};
     }
     if (diff->presence == Presence::kMissing) {
-      if (!failed) messages.push_back({.summary = "The guest is gone", .detail = "It does not exist after its creation."});
+      if (!failed)
+        messages.push_back({.summary = "The guest is gone", .detail = "It does not exist after its creation."});
       return {.messages = std::move(messages)};
     }
     if (diff->presence == Presence::kWrongIdentity && prior.is_null()) return {.messages = std::move(messages)};
     if (state["resolved"].is_unknown() || state["resolved"].is_null()) put_resolved(state, seen->fleet, name);
-    if (state["impact"].is_unknown()) set(state, "impact", Value(prior.is_null() ? std::string(kCreate) : impact_word(done->plan.plan)));
+    if (state["impact"].is_unknown())
+      set(state, "impact", Value(prior.is_null() ? std::string(kCreate) : impact_word(done->plan.plan)));
     Value live = state;
     put_live(live, *diff, seen->live);
     for (const std::string_view attribute : kLive) {
@@ -430,9 +440,11 @@ class VmResource final : public Resource {
       return {.messages = {{.summary = "Not a VM", .detail = fmt::format("\"{}\": write VMID or NODE/VMID.", id)}}};
     const auto rows = session.guests();
     if (!rows) return {.messages = {message_of(rows.error(), "listing the guests")}};
-    const auto row = std::ranges::find(*rows, *vmid, [](const GuestRow& guest) { return std::int64_t{guest.vmid.number}; });
+    const auto row =
+        std::ranges::find(*rows, *vmid, [](const GuestRow& guest) { return std::int64_t{guest.vmid.number}; });
     if (row == rows->end() || row->type != "qemu")
-      return {.messages = {{.summary = "There is no such VM", .detail = fmt::format("No VM has the number {}.", *vmid)}}};
+      return {
+          .messages = {{.summary = "There is no such VM", .detail = fmt::format("No VM has the number {}.", *vmid)}}};
     if (!node.empty() && row->node != node)
       return {.messages = {{.summary = "The VM is elsewhere",
                             .detail = fmt::format("{} is on {}, not on {}.", *vmid, row->node, node)}}};
@@ -476,10 +488,11 @@ class VmResource final : public Resource {
       if (vmid) state.insert_or_assign("vmid", Value(*vmid));
       state.insert_or_assign("name", Value(old["name"].text_or_empty()));
     } else {
-      return {.messages = {{.summary = "Cannot move from this type",
-                            .detail = fmt::format("{} of {}: known are proxmox_virtual_environment_vm (bpg/proxmox) and "
-                                                  "proxmox_vm_qemu (Telmate/proxmox).",
-                                                  type, provider)}}};
+      return {
+          .messages = {{.summary = "Cannot move from this type",
+                        .detail = fmt::format("{} of {}: known are proxmox_virtual_environment_vm (bpg/proxmox) and "
+                                              "proxmox_vm_qemu (Telmate/proxmox).",
+                                              type, provider)}}};
     }
     if (!state.contains("vmid") || state.at("name").text_or_empty().empty())
       return {.messages = {{.summary = "Cannot move", .detail = "The state of the source has no vmid, or no name."}}};
@@ -487,9 +500,7 @@ class VmResource final : public Resource {
   }
 
  private:
-  static Value bare_state(const Value& state) {
-    return Value(Map{{"name", state["name"]}, {"vmid", state["vmid"]}});
-  }
+  static Value bare_state(const Value& state) { return Value(Map{{"name", state["name"]}, {"vmid", state["vmid"]}}); }
 
   static bool same_declaration(const Value& prior, const Value& state) {
     return std::ranges::all_of(vm_schema().attributes, [&](const Attribute& attribute) {
@@ -524,11 +535,12 @@ class VmResource final : public Resource {
     Planned out{.note = std::string(kDestroy)};
     const bool* guarded = prior["deletion_protection"].flag();
     if (guarded == nullptr || *guarded) {
-      out.messages.push_back({.summary = "The VM is protected",
-                              .detail = fmt::format("vm/{} has deletion_protection. To destroy it, set deletion_protection = "
-                                                    "false and apply; then destroy.",
-                                                    prior["name"].text_or_empty()),
-                              .path = {attribute("deletion_protection")}});
+      out.messages.push_back(
+          {.summary = "The VM is protected",
+           .detail = fmt::format("vm/{} has deletion_protection. To destroy it, set deletion_protection = "
+                                 "false and apply; then destroy.",
+                                 prior["name"].text_or_empty()),
+           .path = {attribute("deletion_protection")}});
       return out;
     }
     if (!session.configured()) return out;
@@ -565,8 +577,8 @@ class VmResource final : public Resource {
     const bool* guarded = prior["deletion_protection"].flag();
     const bool protection = guarded == nullptr || *guarded;
     if (note != kDestroy && (protection || session.was_touched(vmid))) {
-      // The destroying half of a replacement, as for a tainted object. A guest is never made anew over its data: the other
-      // half brings the one that exists to what is declared.
+      // The destroying half of a replacement, as for a tainted object. A guest is never made anew over its data: the
+      // other half brings the one that exists to what is declared.
       return {.messages = {{.level = Level::kWarning,
                             .summary = "The VM is kept",
                             .detail = "A protected VM is not replaced but brought to its configuration in place."}}};
@@ -586,8 +598,8 @@ class VmResource final : public Resource {
       for (const BlockedItem& item : fresh.plan.blocked) found.push_back(blocked_message(item, Level::kError));
       return found;
     };
-    auto done = session.apply({.document = loaded.document, .targets = {"vm/" + name}}, judge,
-                              timeout_of(prior, "delete"));
+    auto done =
+        session.apply({.document = loaded.document, .targets = {"vm/" + name}}, judge, timeout_of(prior, "delete"));
     if (!done) return {.value = prior, .messages = {message_of(done.error(), "destroying the guest")}};
     if (has_errors(done->messages)) return {.value = prior, .messages = std::move(done->messages)};
     return {.messages = std::move(done->messages)};
