@@ -513,6 +513,13 @@ Result<SwapZvolProcedure::Facts> SwapZvolProcedure::observe(const Params& params
 
 Status SwapZvolProcedure::rename(const Params& params, const Facts& facts, Work& work) {
   const std::string from = names_on(params.from, *facts.staged);
+  // A snapshot's part of the configuration names the volume, too, and nobody can change it there: going back to it
+  // would find nothing, and PVE would keep the entry of the empty place for it.
+  if (facts.vm->has_snapshots())
+    return Error{
+        .kind = ErrorKind::kConflict,
+        .message = fmt::format("vm {} has snapshots, which name {}", params.vmid.number, to_text(*facts.staged)),
+        .context = {}};
   std::string to;
   // As PVE numbers volumes; if somebody takes the name meanwhile, ZFS refuses the rename and nothing has happened.
   for (int number = 0; to.empty(); ++number) {

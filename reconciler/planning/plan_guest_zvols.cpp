@@ -247,6 +247,9 @@ StrategyOffer GuestPlanner::offer_swap(const DiskDiff& disk, const Blocks& block
   if (protected_)
     return refused_offer(kThis, "the guest is protected, and an entry of its configuration must go",
                          "state protection: off first");
+  if (guest_.has_snapshots())
+    return refused_offer(kThis, "the guest has snapshots, which name the volume where it lies now",
+                         fmt::format("qm listsnapshot {0}, then qm delsnapshot {0} NAME for each", vm_.vmid.number));
   if (std::optional<PlanBuilder::Refusal> sick = unhealthy(*home)) return refused_offer(kThis, sick->why, sick->remedy);
   if (mode_.running && !allow_.restart && !stops_)
     return refused_offer(kThis, "the guest must be stopped for the rename", "--allow restart");

@@ -26,19 +26,10 @@ Ledger::View Ledger::look() const {
   View view;
   // Somebody asked for these to be taken out; the running guest still has them.
   std::set<std::string> asked_out;
-  for (const int vmid : sim_.vmids()) {
-    const auto pending = sim_.vm_config(vmid, "PENDING");
-    const auto wanted = pending.find("delete");
-    if (wanted == pending.end()) continue;
-    std::string key;
-    for (const char c : wanted->second + ",")
-      if (c == ',' || c == ' ' || c == ';') {
-        asked_out.insert(fmt::format("{}:{}", vmid, key));
-        key.clear();
-      } else if (c != '!') {
-        key += c;
-      }
-  }
+  sim_.inspect([&](pvesim::World& world) {
+    for (const auto& [vmid, vm] : world.vms)
+      for (const auto& [key, force] : vm.config.pending_delete) asked_out.insert(fmt::format("{}:{}", vmid, key));
+  });
   const auto leaving = [&](const std::string& by) { return asked_out.contains(by); };
   const auto volumes = sim_.volumes();
   std::set<std::string> zvols_in_use;  // by their names below tank/z16, which two storages show
@@ -62,8 +53,11 @@ Ledger::View Ledger::look() const {
     }
   }
   for (const pvesim::ZvolInfo& zvol : sim_.zvols()) {
-    if (zvol.fingerprint == 0 || zvol.name.find(kOurNames) == std::string::npos) continue;
-    // Out of PVE's sight on purpose, marked, and found again by gc and rollback.
+    const auto swapped = zvol.properties.find("pvereconcile:swap-from");
+    const bool half_swapped = swapped != zvol.properties.end() && swapped->second != "done";
+    if (zvol.fingerprint == 0 || (!half_swapped && zvol.name.find(kOurNames) == std::string::npos)) continue;
+    // Out of PVE's sight on purpose, marked, and found again by gc and rollback; or renamed by a swap that points the
+    // drive at it next.
     view.referenced.emplace(zvol.fingerprint, zvol.name);
     view.anywhere.emplace(zvol.fingerprint, zvol.name);
   }
@@ -127,6 +121,14 @@ void Ledger::open(const Wishes& wishes) {
     if (!wishes_.vmids.contains(vmid)) foreign_texts_[vmid] = text;
     if (sim_.vm_running(vmid)) expected_running_.insert(vmid);
   }
+  sim_.inspect([&](pvesim::World& world) {
+    for (const auto& [sid, resource] : world.ha_resources) {
+      const auto state = resource.values.find("state");
+      // HA stops it sooner or later, because somebody wanted that.
+      if (state != resource.values.end() && state->second != "started")
+        expected_running_.erase(std::stoi(sid.substr(3)));
+    }
+  });
   sections_ = foreign_sections();
   tasks_seen_ = sim_.tasks().size();
 }

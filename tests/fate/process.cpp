@@ -131,17 +131,25 @@ Result<HttpResponse> Process::send(const std::string& endpoint, const HttpReques
   const std::string what = text_of(request);
   Story& story = parts_.story;
   story.note(what);
+  if (write && what == unanswered_) ++blind_;
+  unanswered_.clear();
   const auto befalls = [&](std::uint32_t permille, const char* fault) {
     if (!chance(permille)) return false;
     story.tell(fmt::format("{} fault: {} at {}", parts_.name, fault, what));
     return true;
+  };
+  const auto answer_lost = [&] {
+    if (write) unanswered_ = what;
   };
   Verdict verdict = Verdict::kGoOn;
   if (write && !lease) verdict = effect(what);
   if (verdict == Verdict::kDieBefore) return killed();
   if (befalls(weather.refuse, "refused"))
     return Error{ErrorKind::kUnreachable, endpoint + ": connection refused", {}, Effect::kNone, 0};
-  if (befalls(weather.reset, "reset")) return lost();
+  if (befalls(weather.reset, "reset")) {
+    answer_lost();
+    return lost();
+  }
   if (befalls(weather.unauthorized, "401"))
     return HttpResponse{.status = 401, .reason = "authentication failure", .body = ""};
   if (befalls(weather.forbidden, "403"))
@@ -166,9 +174,14 @@ Result<HttpResponse> Process::send(const std::string& endpoint, const HttpReques
                                answer->status == 200 ? "" : answer->reason));
   }
   if (verdict == Verdict::kDieAfter) return killed();
-  if (befalls(weather.lose_answer, "answer lost")) return lost();
-  if (befalls(weather.proxy, "596"))
+  if (befalls(weather.lose_answer, "answer lost")) {
+    answer_lost();
+    return lost();
+  }
+  if (befalls(weather.proxy, "596")) {
+    answer_lost();
     return HttpResponse{.status = parts_.dice.percent(70) ? 596 : 599, .reason = "Connection timed out", .body = ""};
+  }
   return answer;
 }
 
@@ -178,11 +191,6 @@ Result<HttpResponse> Process::pass_on(const std::string& endpoint, const HttpReq
   HttpRequest changed = request;
   if (parts_.bug == Bug::kNoDigest && request.method != "GET")
     std::erase_if(changed.fields, [](const auto& field) { return field.first == "digest"; });
-  if (parts_.bug == Bug::kBlindRetry && request.method != "GET" && parts_.dice.permille(parts_.weather.lose_answer)) {
-    // The answer gets lost, and the same is sent again.
-    static_cast<void>(wire.send(endpoint, changed));
-    parts_.story.tell(fmt::format("{} sends {} again", parts_.name, text_of(request)));
-  }
   return falsify(changed, wire.send(endpoint, changed));
 }
 

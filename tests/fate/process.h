@@ -58,6 +58,8 @@ class Process {
   /// Writes while somebody else held the lease, or nobody: more than the one that was on its way already.
   [[nodiscard]] int unleased() const { return unleased_; }
   [[nodiscard]] const std::string& first_unleased() const { return first_unleased_; }
+  /// Writes whose answer was lost and that were sent again without a look at the world in between.
+  [[nodiscard]] int blind() const { return blind_; }
   std::chrono::seconds clock_error = {};  // of its machine's wall clock
   bool applying = false;                  // the lease counts
 
@@ -77,6 +79,8 @@ class Process {
   int effects_ = 0;
   int faults_ = 0;
   int unleased_ = 0;
+  int blind_ = 0;
+  std::string unanswered_;  // the last write, when its answer was lost and nothing was read since
   std::string first_unleased_;
   std::string own_lease_;  // what it wrote itself; only for Bug::kLeaseUnchecked
 };
@@ -85,7 +89,11 @@ class ProcessTransport final : public HttpTransport {
  public:
   explicit ProcessTransport(Process& process) : process_(process) {}
   [[nodiscard]] Result<HttpResponse> send(const std::string& endpoint, const HttpRequest& request) override {
-    return process_.send(endpoint, request);
+    auto answer = process_.send(endpoint, request);
+    const bool lost = answer ? answer->status >= 596 : answer.error().effect == Effect::kPossible;
+    if (process_.bug() == Bug::kBlindRetry && request.method != "GET" && lost)
+      answer = process_.send(endpoint, request);
+    return answer;
   }
 
  private:

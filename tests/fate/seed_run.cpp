@@ -247,6 +247,8 @@ class SeedRun {
     if (desk.process->unleased() > 1)
       violate(fmt::format("{} went on writing {} times without the lease, first: {}", name, desk.process->unleased(),
                           desk.process->first_unleased()));
+    if (desk.process->blind() > 0)
+      violate(fmt::format("{} sent a write again whose answer was lost, without looking first", name));
     return report;
   }
 
