@@ -291,8 +291,7 @@ Result<StatusResult> Session::status(std::shared_ptr<const FleetDocument> docume
   auto connected = connect();
   if (!connected) return std::move(connected).error();
   for (const WrittenVm& vm : document->vms) (*connected)->reader->confirm(vm.vmid.value);
-  return pvr::status(*(*connected)->reader, (*connected)->link->clock(), std::move(document), options(**connected),
-                     stop_token());
+  return pvr::status(*(*connected)->reader, (*connected)->link->clock(), std::move(document), options(**connected));
 }
 
 Result<AuditResult> Session::audit(std::shared_ptr<const FleetDocument> document) {

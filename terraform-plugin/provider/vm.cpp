@@ -356,8 +356,8 @@ class VmResource final : public Resource {
       if (!changes) {
         set(state, "current_node", prior["current_node"]);
         set(state, "power", prior["power"]);
-        set(state, "volumes", prior["volumes"]);
         if (same_declaration(prior, state)) {
+          set(state, "volumes", prior["volumes"]);
           set(state, "status", prior["status"]);
           set(state, "restart_pending", prior["restart_pending"]);
         }
