@@ -11,8 +11,8 @@
 
 namespace pvr {
 
-/// The locks of operations ("vm/201", "storage/san", "copy/pve1"), shared by several runs of one process that work on one
-/// cluster at the same time. Within a run the schedule keeps them. Safe from several threads.
+/// The locks of operations ("vm/201", "storage/san", "copy/pve1"), shared by several runs of one process that work on
+/// one cluster at the same time. Within a run the schedule keeps them. Safe from several threads.
 class SharedLocks {
  public:
   explicit SharedLocks(ScheduleLimits limits) : limits_(limits) {}

@@ -60,7 +60,10 @@ constexpr std::array kRules = {
          .may_include = "reconciler/ports reconciler/model reconciler/base",
          .libraries = "fmt json curl openssl"},
     Rule{.folder = "simulator", .may_include = "", .libraries = "json yaml-cpp openssl boost", .own_headers = true},
-    Rule{.folder = "terraform-plugin/cty", .may_include = "reconciler/base", .libraries = "json", .pure = true,
+    Rule{.folder = "terraform-plugin/cty",
+         .may_include = "reconciler/base",
+         .libraries = "json",
+         .pure = true,
          .reads_clock = false},
     // What it decides comes from the engine; its clock is the link's.
     Rule{.folder = "terraform-plugin/provider",
@@ -78,12 +81,14 @@ struct Library {
   std::string_view prefix = {};  // of the included path
 };
 constexpr std::array kLibraries = {
-    Library{"fmt", "fmt/"},       Library{"json", "nlohmann/"},     Library{"openssl", "openssl/"},
-    Library{"libyaml", "yaml.h"}, Library{"yaml-cpp", "yaml-cpp/"}, Library{"curl", "curl/"},
-    Library{"boost", "boost/"},   Library{"spdlog", "spdlog/"},     Library{"cli11", "CLI/"},
-    Library{"grpc", "grpcpp/"},   Library{"grpc", "google/"},       Library{"grpc", "tfplugin6"},
-    Library{"grpc", "goplugin"},
-    Library{"gtest", "gtest/"},   Library{"gtest", "gmock/"},       Library{"benchmark", "benchmark/"},
+    Library{"fmt", "fmt/"},           Library{"json", "nlohmann/"},
+    Library{"openssl", "openssl/"},   Library{"libyaml", "yaml.h"},
+    Library{"yaml-cpp", "yaml-cpp/"}, Library{"curl", "curl/"},
+    Library{"boost", "boost/"},       Library{"spdlog", "spdlog/"},
+    Library{"cli11", "CLI/"},         Library{"grpc", "grpcpp/"},
+    Library{"grpc", "google/"},       Library{"grpc", "tfplugin6"},
+    Library{"grpc", "goplugin"},      Library{"gtest", "gtest/"},
+    Library{"gtest", "gmock/"},       Library{"benchmark", "benchmark/"},
 };
 
 constexpr auto kImpureHeaders = std::to_array<std::string_view>(

@@ -95,13 +95,16 @@ TEST(IncludeRules, ALibraryStaysInTheFolderThatOwnsItAndOutOfHeaders) {
 }
 
 TEST(IncludeRules, GrpcStaysAtTheEdgeOfTheTerraformProvider) {
-  EXPECT_THAT(violations("terraform-plugin/provider/a.cpp", "#include <grpcpp/grpcpp.h>\n"),
-              ElementsAre("terraform-plugin/provider/a.cpp:1: terraform-plugin/provider may not use grpc: grpcpp/grpcpp.h"));
+  EXPECT_THAT(
+      violations("terraform-plugin/provider/a.cpp", "#include <grpcpp/grpcpp.h>\n"),
+      ElementsAre("terraform-plugin/provider/a.cpp:1: terraform-plugin/provider may not use grpc: grpcpp/grpcpp.h"));
   EXPECT_THAT(violations("terraform-plugin/edge/a.h", "#include <tfplugin6.pb.h>\n"),
               ElementsAre("terraform-plugin/edge/a.h:1: no third-party header in a header: tfplugin6.pb.h"));
   EXPECT_THAT(violations("terraform-plugin/edge/a.cpp", "#include <tfplugin6.pb.h>\n"), IsEmpty());
-  EXPECT_THAT(violations("terraform-plugin/provider/a.cpp", "#include \"simulator/simulator.h\"\n"),
-              ElementsAre("terraform-plugin/provider/a.cpp:1: terraform-plugin/provider may not include simulator/simulator.h"));
+  EXPECT_THAT(
+      violations("terraform-plugin/provider/a.cpp", "#include \"simulator/simulator.h\"\n"),
+      ElementsAre(
+          "terraform-plugin/provider/a.cpp:1: terraform-plugin/provider may not include simulator/simulator.h"));
 }
 
 TEST(IncludeRules, PureFoldersHaveNoThreadsFilesRandomNumbersOrClocks) {

@@ -39,7 +39,10 @@ TEST(Codec, ReadsEveryExtensionAsUnknown) {
 TEST(Codec, ReadsNumbersHoweverTheyTravel) {
   EXPECT_EQ(decode_msgpack("\xd3\x00\x00\x00\x01\x2a\x05\xf2\x00"s)->integer(), 5000000000);
   EXPECT_EQ(decode_msgpack("\xcb\x40\x00\x00\x00\x00\x00\x00\x00"s)->integer(), 2);
-  EXPECT_EQ(decode_msgpack("\xa2""12"s)->integer(), 12);
+  EXPECT_EQ(decode_msgpack("\xa2"
+                           "12"s)
+                ->integer(),
+            12);
   EXPECT_EQ(decode_msgpack("\xcf\xff\xff\xff\xff\xff\xff\xff\xff"s)->text_or_empty(), "18446744073709551615");
   EXPECT_FALSE(decode_msgpack("\xa1x"s)->integer());
 }

@@ -76,8 +76,8 @@ void check_plan(const std::vector<Attribute>& schema, const std::string& where, 
     if (!names.contains(name)) say(out, where, "unsupported attribute " + name);
   }
   for (const Attribute& attribute : schema) {
-    if (is_object(attribute.shape) && config[attribute.name].is_known() && planned[attribute.name] != config[attribute.name] &&
-        planned[attribute.name] != prior[attribute.name])
+    if (is_object(attribute.shape) && config[attribute.name].is_known() &&
+        planned[attribute.name] != config[attribute.name] && planned[attribute.name] != prior[attribute.name])
       say(out, where + "." + attribute.name, "planned parts do not match config");
   }
 }
@@ -123,7 +123,8 @@ std::string KeptLog::text() const {
 Lab::Lab(const std::string& cluster) : sim_(pvesim::Simulator::from_text(cluster)) {}
 
 std::unique_ptr<Provider> Lab::provider(const Map& config) {
-  Environment environment = {{"PVERECONCILE_ENDPOINT", kEndpoint}, {"PVERECONCILE_TOKEN", "root@pam!ci=very-secret-value"}};
+  Environment environment = {{"PVERECONCILE_ENDPOINT", kEndpoint},
+                             {"PVERECONCILE_TOKEN", "root@pam!ci=very-secret-value"}};
   auto made = std::make_unique<Provider>(
       [this](ConnectionOptions options, const WrittenCluster&) -> Result<std::unique_ptr<Link>> {
         return std::unique_ptr<Link>(std::make_unique<SimulatedLink>(*sim_, std::move(options)));
@@ -158,8 +159,8 @@ std::vector<std::string> apply_breaks(const Value& planned, const Value& applied
 std::string text_of(const Messages& messages) {
   std::string out;
   for (const Message& message : messages)
-    out += (message.level == Level::kError ? "error: " : "warning: ") + to_text(message.path) + " " + message.summary + ": " +
-           message.detail + "\n";
+    out += (message.level == Level::kError ? "error: " : "warning: ") + to_text(message.path) + " " + message.summary +
+           ": " + message.detail + "\n";
   return out;
 }
 

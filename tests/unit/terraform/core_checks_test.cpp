@@ -1,4 +1,5 @@
-// Plays the CLI's core over random configurations, with nulls and unknown values, and holds the provider to what core checks.
+// Plays the CLI's core over random configurations, with nulls and unknown values, and holds the provider to what core
+// checks.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -41,7 +42,9 @@ Value random_config(Dice& dice, Map& sizes) {
          {"vmid", Value(dice.chance(98) ? 301 : 302)},
          {"role", Value(dice.one_of<std::string>({"specialty-linux", "specialty-linux", "specialty-windows"}))},
          {"node", Value("pve1")},
-         {"state", dice.chance(70) ? Value("stopped") : dice.chance(50) ? Value("running") : Value()}};
+         {"state", dice.chance(70)   ? Value("stopped")
+                   : dice.chance(50) ? Value("running")
+                                     : Value()}};
   const auto maybe = [&](const char* name, Value value) {
     if (dice.chance(40)) vm.insert_or_assign(name, std::move(value));
   };
@@ -63,7 +66,9 @@ Value random_config(Dice& dice, Map& sizes) {
     if (!dice.chance(name == std::string("root") ? 95 : 40)) continue;
     if (!sizes.contains(name)) sizes.emplace(name, Value(4));
     std::int64_t size = *sizes[name].integer() + (dice.chance(30) ? 4 : 0) - (dice.chance(4) ? 1 : 0);
-    Map disk{{"slot", Value("scsi" + std::to_string(slot++))}, {"size", Value(std::to_string(size) + "GiB")}, {"storage", Value("tank")}};
+    Map disk{{"slot", Value("scsi" + std::to_string(slot++))},
+             {"size", Value(std::to_string(size) + "GiB")},
+             {"storage", Value("tank")}};
     if (dice.chance(20)) disk.emplace("purpose", Value("data"));
     if (dice.chance(20)) disk.emplace("backup", Value(dice.chance(50)));
     if (dice.chance(20)) disk.emplace("cache", Value());
@@ -144,8 +149,10 @@ class Walk {
     ASSERT_FALSE(has_errors(read.messages)) << text_of(read.messages);
     const Planned nothing = again->plan("pvereconcile_vm", read.value, config);
     ASSERT_FALSE(has_errors(nothing.messages)) << text_of(nothing.messages);
-    ASSERT_EQ(nothing.state, read.value) << "not empty: " << encode_json(nothing.state) << "\n" << encode_json(read.value);
-    ASSERT_EQ(read.value, state_) << "a refresh changes something: " << encode_json(read.value) << "\n" << encode_json(state_);
+    ASSERT_EQ(nothing.state, read.value) << "not empty: " << encode_json(nothing.state) << "\n"
+                                         << encode_json(read.value);
+    ASSERT_EQ(read.value, state_) << "a refresh changes something: " << encode_json(read.value) << "\n"
+                                  << encode_json(state_);
   }
 
   Value clouded_parts(const Value& config) {
@@ -182,7 +189,9 @@ Value plain_vm(const Provider& provider, int vmid, const Map& more = {}) {
          {"cores", Value(1)},
          {"memory", Value("1GiB")},
          {"state", Value("stopped")},
-         {"disks", Value(Map{{"root", Value(Map{{"slot", Value("scsi0")}, {"size", Value("4GiB")}, {"storage", Value("tank")}})}})}};
+         {"disks",
+          Value(Map{
+              {"root", Value(Map{{"slot", Value("scsi0")}, {"size", Value("4GiB")}, {"storage", Value("tank")}})}})}};
   for (const auto& [name, value] : more) vm.insert_or_assign(name, value);
   return conformed(Value(std::move(vm)), vm_attributes(provider));
 }
@@ -200,7 +209,8 @@ TEST(Provider, ParallelAppliesShareOneLease) {
   {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 8; ++i)
-      threads.emplace_back([&, i] { answers[static_cast<std::size_t>(i)] = make(*provider, plain_vm(*provider, 400 + i)); });
+      threads.emplace_back(
+          [&, i] { answers[static_cast<std::size_t>(i)] = make(*provider, plain_vm(*provider, 400 + i)); });
   }
   for (const Answer& answer : answers) {
     EXPECT_FALSE(has_errors(answer.messages)) << text_of(answer.messages);
@@ -267,8 +277,9 @@ TEST(Provider, DestroyNeedsTheProtectionAwayAndThenLeavesNothing) {
 TEST(Provider, StatesOfOtherTypesAndVersionsAreTakenOver) {
   Lab lab(kSmall);
   const auto provider = lab.provider();
-  const Answer bpg = provider->move("pvereconcile_vm", "registry.terraform.io/bpg/proxmox", "proxmox_virtual_environment_vm",
-                                    *decode_json(R"({"id":"301","vm_id":301,"name":"web","node_name":"pve1"})"));
+  const Answer bpg =
+      provider->move("pvereconcile_vm", "registry.terraform.io/bpg/proxmox", "proxmox_virtual_environment_vm",
+                     *decode_json(R"({"id":"301","vm_id":301,"name":"web","node_name":"pve1"})"));
   EXPECT_EQ(bpg.value["vmid"], Value(301));
   EXPECT_EQ(bpg.value["deletion_protection"], Value(true));
   const Answer telmate = provider->move("pvereconcile_vm", "registry.terraform.io/telmate/proxmox", "proxmox_vm_qemu",
@@ -279,7 +290,8 @@ TEST(Provider, StatesOfOtherTypesAndVersionsAreTakenOver) {
 
   const Answer upgraded = provider->upgrade(
       "pvereconcile_vm", 0,
-      *decode_json(R"({"name":"web","vmid":301,"gone":1,"disks":[{"name":"root","slot":"scsi0"},{"name":"data","slot":"scsi1"}]})"));
+      *decode_json(
+          R"({"name":"web","vmid":301,"gone":1,"disks":[{"name":"root","slot":"scsi0"},{"name":"data","slot":"scsi1"}]})"));
   EXPECT_EQ(upgraded.value["disks"]["data"]["slot"], Value("scsi1"));
   EXPECT_EQ(upgraded.value["deletion_protection"], Value(true));
   EXPECT_TRUE(has_errors(
@@ -289,8 +301,7 @@ TEST(Provider, StatesOfOtherTypesAndVersionsAreTakenOver) {
 TEST(Provider, ValuesOfTheProviderBlockThatAreNotKnownYetFailNothingButTheCluster) {
   KeptLog log;
   Provider provider(open_link, {}, log);
-  const Value block =
-      conformed(Value(Map{{"endpoints", Value(Unknown{})}}), provider.schema().provider.attributes);
+  const Value block = conformed(Value(Map{{"endpoints", Value(Unknown{})}}), provider.schema().provider.attributes);
   EXPECT_THAT(provider.configure(block), IsEmpty());
   const Planned planned = provider.plan("pvereconcile_vm", {}, plain_vm(provider, 301));
   EXPECT_FALSE(has_errors(planned.messages));

@@ -39,24 +39,24 @@ TEST(Schemas, BadOnesAreFound) {
                                   {.name = "both", .help = "x", .required = true, .optional = true},
                                   {.name = "hollow", .shape = Shape::kObject, .help = "x", .optional = true}}};
   EXPECT_THAT(schema_problems(bad, "r"),
-              ::testing::ElementsAre("r.count has a name the language takes for itself", "r.Big has a name that cannot be written",
-                                     "r.twice is there twice", "r.nothing is neither given nor computed",
-                                     "r.both is required and something else", "r.hollow has parts and is no object, or is one without"));
+              ::testing::ElementsAre("r.count has a name the language takes for itself",
+                                     "r.Big has a name that cannot be written", "r.twice is there twice",
+                                     "r.nothing is neither given nor computed", "r.both is required and something else",
+                                     "r.hollow has parts and is no object, or is one without"));
 }
 
 Value some_vm() {
-  return Value(Map{
-      {"vmid", Value(701)},
-      {"role", Value("specialty-linux")},
-      {"memory", Value("4GiB")},
-      {"balloon", Value("0")},
-      {"agent", Value(Map{{"enabled", Value(true)}})},
-      {"efidisk", Value(Map{})},
-      {"ha", Value(Map{{"enabled", Value(false)}})},
-      {"hostpci", Value(List{Value(Map{{"mapping", Value("gpu")}, {"pcie", Value(true)}})})},
-      {"tags", Value(List{Value("a\"b"), Value("c")})},
-      {"disks", Value(Map{{"root", Value(Map{{"slot", Value("scsi0")}, {"size", Value("8GiB")}})}})},
-      {"options", Value(Map{{"localtime", Value("1")}})}});
+  return Value(Map{{"vmid", Value(701)},
+                   {"role", Value("specialty-linux")},
+                   {"memory", Value("4GiB")},
+                   {"balloon", Value("0")},
+                   {"agent", Value(Map{{"enabled", Value(true)}})},
+                   {"efidisk", Value(Map{})},
+                   {"ha", Value(Map{{"enabled", Value(false)}})},
+                   {"hostpci", Value(List{Value(Map{{"mapping", Value("gpu")}, {"pcie", Value(true)}})})},
+                   {"tags", Value(List{Value("a\"b"), Value("c")})},
+                   {"disks", Value(Map{{"root", Value(Map{{"slot", Value("scsi0")}, {"size", Value("8GiB")}})}})},
+                   {"options", Value(Map{{"localtime", Value("1")}})}});
 }
 
 TEST(FleetTexts, SayWhatTheConfigurationSays) {
@@ -110,13 +110,12 @@ TEST(Shapes, NullsAndValuesOfComputedAttributesAreFoundAtEveryDepth) {
   Lab lab(kSmall);
   const auto provider = lab.provider();
   const auto& attributes = provider->schema().resources.at("pvereconcile_vm").attributes;
-  const Value config = conformed(
-      Value(Map{{"name", Value()},
-                {"vmid", Value(1)},
-                {"power", Value("running")},
-                {"iso", Value(Map{{"slot", Value("ide2")}})},
-                {"options", Value(Map{{"a", Value()}})}}),
-      attributes);
+  const Value config = conformed(Value(Map{{"name", Value()},
+                                           {"vmid", Value(1)},
+                                           {"power", Value("running")},
+                                           {"iso", Value(Map{{"slot", Value("ide2")}})},
+                                           {"options", Value(Map{{"a", Value()}})}}),
+                                 attributes);
   std::vector<std::string> places;
   for (const Message& message : shape_problems(config, attributes)) places.push_back(to_text(message.path));
   EXPECT_THAT(places, ::testing::UnorderedElementsAre("name", "power", "iso.volume", "options[\"a\"]"));
@@ -125,7 +124,8 @@ TEST(Shapes, NullsAndValuesOfComputedAttributesAreFoundAtEveryDepth) {
 TEST(Durations, AreRead) {
   EXPECT_EQ(parse_duration("90s"), std::chrono::seconds(90));
   EXPECT_EQ(parse_duration("1h30m"), std::chrono::seconds(5400));
-  for (const char* bad : {"", "5", "m", "-5m", "5d", "5 m", "99999999999999999999s"}) EXPECT_FALSE(parse_duration(bad)) << bad;
+  for (const char* bad : {"", "5", "m", "-5m", "5d", "5 m", "99999999999999999999s"})
+    EXPECT_FALSE(parse_duration(bad)) << bad;
 }
 
 }  // namespace
