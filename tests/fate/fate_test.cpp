@@ -51,7 +51,7 @@ TEST(Seeds, DifferFromEachOther) { EXPECT_NE(run_seed(100).digest, run_seed(101)
 class PlantedBug : public ::testing::TestWithParam<Bug> {};
 
 TEST_P(PlantedBug, IsFound) {
-  constexpr std::uint64_t kWithin = 3000;
+  constexpr std::uint64_t kWithin = 2000;
   for (std::uint64_t seed = 1; seed <= kWithin; ++seed) {
     const SeedResult result = run_seed(seed, {.bug = GetParam()});
     if (result.broken.empty()) continue;

@@ -187,10 +187,15 @@ Result<HttpResponse> Process::send(const std::string& endpoint, const HttpReques
 
 Result<HttpResponse> Process::pass_on(const std::string& endpoint, const HttpRequest& request) {
   testing::SimulatedTransport wire(parts_.sim, endpoints_);
-  if (parts_.bug == Bug::kNone) return wire.send(endpoint, request);
   HttpRequest changed = request;
   if (parts_.bug == Bug::kNoDigest && request.method != "GET")
     std::erase_if(changed.fields, [](const auto& field) { return field.first == "digest"; });
+  const bool takes_digest =
+      changed.method != "GET" && changed.path.find("/qemu/") != std::string::npos &&
+      (changed.path.ends_with("/config") || changed.path.ends_with("/resize") || changed.path.ends_with("/move_disk"));
+  if (takes_digest && undigested_.empty() &&
+      std::ranges::none_of(changed.fields, [](const auto& field) { return field.first == "digest"; }))
+    undigested_ = text_of(changed);
   return falsify(changed, wire.send(endpoint, changed));
 }
 

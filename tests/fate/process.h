@@ -60,6 +60,8 @@ class Process {
   [[nodiscard]] const std::string& first_unleased() const { return first_unleased_; }
   /// Writes whose answer was lost and that were sent again without a look at the world in between.
   [[nodiscard]] int blind() const { return blind_; }
+  /// The first write to the configuration of a guest that did not say which one it was made for.
+  [[nodiscard]] const std::string& undigested() const { return undigested_; }
   std::chrono::seconds clock_error = {};  // of its machine's wall clock
   bool applying = false;                  // the lease counts
 
@@ -80,6 +82,7 @@ class Process {
   int faults_ = 0;
   int unleased_ = 0;
   int blind_ = 0;
+  std::string undigested_;
   std::string unanswered_;  // the last write, when its answer was lost and nothing was read since
   std::string first_unleased_;
   std::string own_lease_;  // what it wrote itself; only for Bug::kLeaseUnchecked

@@ -120,7 +120,10 @@ class SeedRun {
     Dice weathers(seed_, "weather");
     const int rounds = weathers.between(1, 3);
     for (int round = 1; round <= rounds && result_.broken.empty(); ++round) {
-      reconcile(fmt::format("A{}", round), draw_weather(weathers), 0);
+      Weather weather = draw_weather(weathers);
+      // What this mistake needs to matter comes more often.
+      if (options_.bug == Bug::kUncheckedCopy) weather.host_cut = 300;
+      reconcile(fmt::format("A{}", round), weather, 0);
       check(fmt::format("after run A{}", round));
       between_runs(weathers);
     }
@@ -247,6 +250,8 @@ class SeedRun {
     if (desk.process->unleased() > 1)
       violate(fmt::format("{} went on writing {} times without the lease, first: {}", name, desk.process->unleased(),
                           desk.process->first_unleased()));
+    if (!desk.process->undigested().empty())
+      violate(fmt::format("{} wrote without a digest: {}", name, desk.process->undigested()));
     if (desk.process->blind() > 0)
       violate(fmt::format("{} sent a write again whose answer was lost, without looking first", name));
     return report;
