@@ -21,6 +21,10 @@ Match(F...) -> Match<F...>;
 std::optional<DriveSlot> slot_of(const Procedure& procedure) {
   return std::visit(
       [](const auto& p) -> std::optional<DriveSlot> {
+        // A dataset of nobody has neither guest nor slot.
+        if constexpr (requires { p.vmid.number; }) {
+          if (p.vmid.number == 0) return std::nullopt;
+        }
         if constexpr (requires { p.slot; }) return p.slot;
         return std::nullopt;
       },
@@ -30,7 +34,9 @@ std::optional<DriveSlot> slot_of(const Procedure& procedure) {
 std::optional<Vmid> vmid_of(const Procedure& procedure) {
   return std::visit(
       [](const auto& p) -> std::optional<Vmid> {
-        if constexpr (requires { p.vmid; }) return p.vmid;
+        if constexpr (requires { p.vmid; }) {
+          if (p.vmid.number != 0) return p.vmid;
+        }
         return std::nullopt;
       },
       procedure);

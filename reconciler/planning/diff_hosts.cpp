@@ -59,6 +59,7 @@ SettingChange arc_limit(std::string_view key, const Resolved& desired, const Liv
   if (wanted == nullptr) {
     out.blocked = fmt::format("the memory of {} is not known, so rule Z13 advises nothing", host.node);
     out.remedy = "state arc_max as a size";
+    change.state = SettingState::kCannotTell;
     return change;
   }
   settle(change, now == *wanted && at_boot == *wanted);

@@ -53,6 +53,13 @@ void plan_arc(PlanBuilder& b, const HostDiff& diff, const LiveHost& host) {
     op.changes.push_back(arc_line(b, change));
   }
   if (op.changes.empty()) return;
+  if (limits.max.bytes != 0 && host.memory.bytes != 0 && limits.max >= host.memory) {
+    b.block(diff.address, fmt::format("let the ARC have {}", to_human(limits.max)),
+            fmt::format("{} has {} of memory, and OpenZFS ignores a limit that is not below it", host.node,
+                        to_human(host.memory)),
+            "a smaller arc_max");
+    return;
+  }
   if (limits.max.bytes != 0 && host.arc_max && limits.max > *host.arc_max) {
     const std::optional<ByteSize> room = b.memory.room(host.node);
     const ByteSize given = b.memory.given(host.node);

@@ -207,6 +207,14 @@ TEST(Hosts, AnArcThatLeavesGuestsNoRoomIsRefused) {
   EXPECT_THAT(planned.plan.blocked[0].why, HasSubstr("Z13"));
 }
 
+TEST(Hosts, AnArcBeyondTheMemoryIsRefused) {
+  World world(kLab);
+  const PlanResult planned = plan_of(world, "version: 1\nhosts: {pve1: {arc_max: 64GiB}}\n");
+  EXPECT_TRUE(planned.plan.empty()) << text_of(planned.plan);
+  ASSERT_EQ(planned.plan.blocked.size(), 1U);
+  EXPECT_THAT(planned.plan.blocked[0].why, HasSubstr("OpenZFS ignores"));
+}
+
 TEST(Hosts, AutoTakesTheTableOfTheRule) {
   World world(kLab);
   const PlanResult planned = plan_of(world, "version: 1\nhosts: {pve1: {arc_max: auto}}\n");

@@ -129,10 +129,10 @@ nodes:
     host: {arc_max: 200GiB, arc_min: 100GiB}
   small: {memory: 64GiB, pools: {tank: {size: 1TiB, layout: mirror, media: ssd}}, host: {arc_max: 1GiB, arc_min: 512MiB}}
 storages:
-  z: {type: zfspool, pool: tank/z, blocksize: 16k, sparse: 1, content: images}
+  zz: {type: zfspool, pool: tank/z, blocksize: 16k, sparse: 1, content: images}
   dump: {type: dir, path: /dump, content: backup, nodes: big}
 vms:
-  100: {node: big, config: {name: a, memory: 512, scsi0: "z:vm-100-disk-0,size=1G"}}
+  100: {node: big, config: {name: a, memory: 512, scsi0: "zz:vm-100-disk-0,size=1G"}}
 )";
 
 TEST(Audit, EveryCommandForANodeMendsItsFindingOfTheSins) {
