@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "cli/layout.h"
 #include "reconciler/model/option_codec.h"
@@ -81,6 +82,7 @@ class Writer {
     for (const std::string& sentence : adopted_.left_out) line(0, "# Left out: " + printable(sentence));
     line(0, "version: 1");
     storages();
+    hosts();
     lanes();
     if (!adopted_.document.vms.empty()) line(0, "\nvms:");
     for (const WrittenVm& vm : adopted_.document.vms) guest(vm);
@@ -118,6 +120,39 @@ class Writer {
     const AdoptChoice* found =
         choice([&](const AdoptChoice& c) { return c.storage == id && c.key == key && c.taken == taken; });
     return found == nullptr ? std::string() : "  # " + printable(found->text);
+  }
+
+  void hosts() {
+    const auto settings = [this](std::size_t indent, const std::string& node, const std::string& part,
+                                 const WrittenSettings& list) {
+      for (const auto& [key, value] : list) {
+        const Setting* setting = nullptr;
+        for (const Home home : {Home::kHostOption, Home::kPoolProperty, Home::kDatasetProperty})
+          if (setting == nullptr) setting = find_setting(home, key);
+        const AdoptChoice* taken =
+            choice([&](const AdoptChoice& c) { return c.node == node && c.part == part && c.key == key && c.taken; });
+        line(indent, fmt::format("{}: {}{}", key, value_text(setting, key, value.value),
+                                 taken == nullptr ? "" : "  # " + printable(taken->text)));
+      }
+    };
+    if (!adopted_.document.hosts.empty()) line(0, "\nhosts:");
+    for (const WrittenHost& host : adopted_.document.hosts) {
+      line(2, host.node + ":");
+      settings(4, host.node, "", host.settings);
+      for (const bool pools : {true, false}) {
+        bool headed = false;
+        for (const WrittenHostPart& part : host.parts) {
+          if (part.is_pool != pools) continue;
+          if (!std::exchange(headed, true)) line(4, pools ? "pools:" : "datasets:");
+          line(6, part.name + ":");
+          settings(8, host.node, part.name, part.settings);
+        }
+      }
+    }
+    for (const AdoptChoice& c : adopted_.choices)
+      if (!c.node.empty() && !c.taken)
+        line(0, fmt::format("# hosts: {}{}{}: {}  # {}", c.node, c.part.empty() ? "" : " ", c.part, c.key,
+                            printable(c.text)));
   }
 
   void lanes() {

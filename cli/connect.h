@@ -23,6 +23,8 @@ class Connection {
   [[nodiscard]] PveApi& pve() { return *client_; }
   /// Host access: over ssh when the fleet has cluster.ssh, into the simulated nodes with --simulate; null: none.
   [[nodiscard]] ZfsHost* zfs() const { return zfs_.get(); }
+  /// What host access runs its commands by; null: none.
+  [[nodiscard]] CommandRunner* runner() const { return runner_.get(); }
   [[nodiscard]] Clock& clock() { return clock_; }
   /// The session is root@pam with a ticket.
   [[nodiscard]] bool as_root() const { return as_root_; }

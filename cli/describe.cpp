@@ -21,6 +21,10 @@ Match(F...) -> Match<F...>;
 std::optional<DriveSlot> slot_of(const Procedure& procedure) {
   return std::visit(
       [](const auto& p) -> std::optional<DriveSlot> {
+        // A dataset of nobody has neither guest nor slot.
+        if constexpr (requires { p.vmid.number; }) {
+          if (p.vmid.number == 0) return std::nullopt;
+        }
         if constexpr (requires { p.slot; }) return p.slot;
         return std::nullopt;
       },
@@ -30,7 +34,9 @@ std::optional<DriveSlot> slot_of(const Procedure& procedure) {
 std::optional<Vmid> vmid_of(const Procedure& procedure) {
   return std::visit(
       [](const auto& p) -> std::optional<Vmid> {
-        if constexpr (requires { p.vmid; }) return p.vmid;
+        if constexpr (requires { p.vmid; }) {
+          if (p.vmid.number != 0) return p.vmid;
+        }
         return std::nullopt;
       },
       procedure);
@@ -87,6 +93,12 @@ std::string describe(const Operation& operation) {
             return p.vmid.number != 0 ? fmt::format("set ZFS properties of {}", volume_in(p.slot, p.volume))
                                       : fmt::format("set ZFS properties of {} on {}", p.dataset, p.node);
           },
+          [](const SetArcLimits& p) { return fmt::format("set the limits of the ARC of {}", p.node); },
+          [](const SetPoolProperties& p) { return fmt::format("set properties of zpool {} on {}", p.pool, p.node); },
+          [](const SetTrimTimer& p) {
+            return p.timer == "none" ? fmt::format("stop trimming zpool {} on {} by a timer", p.pool, p.node)
+                                     : fmt::format("trim zpool {} on {} by a {} timer", p.pool, p.node, p.timer);
+          },
           [](const SwapZvol& p) {
             return fmt::format("rename the zvol of {} onto storage {}", to_text(p.slot), p.storage);
           },
@@ -135,6 +147,8 @@ bool is_plain_change(const Operation& operation) {
   const bool plain = std::holds_alternative<SetVmOptions>(operation.procedure) ||
                      std::holds_alternative<SetDriveOptions>(operation.procedure) ||
                      std::holds_alternative<SetZvolProperties>(operation.procedure) ||
+                     std::holds_alternative<SetArcLimits>(operation.procedure) ||
+                     std::holds_alternative<SetPoolProperties>(operation.procedure) ||
                      std::holds_alternative<UpdateStorage>(operation.procedure);
   return plain && !operation.changes.empty();
 }

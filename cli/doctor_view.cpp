@@ -48,6 +48,16 @@ std::vector<SuggestedRole> roles_for(const DoctorReport& report) {
   return roles;
 }
 
+std::string printable_lines(const std::string& text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    out += "  " + printable(text.substr(at, end - at)) + '\n';
+    at = end + 1;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string doctor_text(const DoctorReport& report, const std::string& identity, const TextOptions& options) {
@@ -67,6 +77,8 @@ std::string doctor_text(const DoctorReport& report, const std::string& identity,
     if (reading_first(report))
       out += "  then run doctor again: what applying needs shows when the cluster can be read\n";
   }
+  if (!report.sudoers.empty())
+    out += '\n' + style.bold("What the ssh user needs on the nodes") + '\n' + printable_lines(report.sudoers);
   out += '\n';
   for (const std::string& line : report.works)
     out += wrapped(style.green("works:   ") + printable(line), "", options.columns);
@@ -95,6 +107,7 @@ std::string doctor_json(const DoctorReport& report, const std::string& identity)
       {"checkups", std::move(checkups)},
       {"missing", std::move(missing)},
       {"grant", report.missing.empty() ? Json::array() : Json(grant_commands(roles_for(report), identity))},
+      {"sudoers", report.sudoers.empty() ? Json(nullptr) : Json(report.sudoers)},
       {"works", report.works},
       {"does_not", report.does_not}};
   return record.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';

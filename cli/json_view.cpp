@@ -260,6 +260,13 @@ std::string report_json(const Plan& plan, const ApplyReport& report) {
 std::string status_json(const ResolvedFleet& fleet, const Diff& diff, const LiveState& live) {
   Json json = record("status");
   json["gaps"] = live.gaps;
+  json["hosts"] = Json::array();
+  for (const HostDiff& host : diff.hosts) {
+    json["hosts"].push_back({{"address", to_text(host.address)},
+                             {"blocked", text_or_null(host.blocked)},
+                             {"remedy", text_or_null(host.remedy)},
+                             {"settings", settings_json(host.settings)}});
+  }
   json["storages"] = Json::array();
   for (const StorageDiff& storage : diff.storages) {
     json["storages"].push_back({{"address", to_text(storage.address)},

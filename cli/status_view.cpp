@@ -131,7 +131,8 @@ bool is_in_sync(const Diff& diff) {
       return s.state == SettingState::kDiffers || s.state == SettingState::kWaitsForRestart;
     });
   };
-  return std::ranges::all_of(diff.storages,
+  return std::ranges::all_of(diff.hosts, [&](const HostDiff& h) { return h.blocked.empty() && settled(h.settings); }) &&
+         std::ranges::all_of(diff.storages,
                              [&](const StorageDiff& s) { return !s.missing && settled(s.properties); }) &&
          std::ranges::all_of(diff.pools, [](const PoolDiff& p) { return !p.missing && p.add.empty(); }) &&
          std::ranges::all_of(diff.ha, [](const HaDiff& h) { return h.action == HaDiff::Action::kNone; }) &&
@@ -160,6 +161,16 @@ std::string status_text(const Diff& diff, const std::vector<std::string>& gaps, 
     out += fmt::format("{}{}{}\n", style.bold(to_text(storage.address)), state.empty() ? "" : "  ", state);
     print_lines(out, lines, style);
     for (const std::string& fixed : storage.fixed) out += wrapped("fixed: " + printable(fixed), "  ", options.columns);
+  }
+  for (const HostDiff& host : diff.hosts) {
+    std::vector<Line> lines;
+    collect(host.settings, "", all, style, lines, counts);
+    ++counts.resources;
+    const bool quiet = lines.empty() && host.blocked.empty();
+    if (quiet) ++counts.in_sync;
+    out += fmt::format("{}{}\n", style.bold(to_text(host.address)), quiet ? "  " + style.green("in sync") : "");
+    print_lines(out, lines, style);
+    if (!host.blocked.empty()) out += wrapped("blocked: " + printable(host.blocked), "  ", options.columns);
   }
   for (const VmDiff& vm : diff.vms) {
     std::vector<Line> lines;

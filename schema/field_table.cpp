@@ -469,6 +469,26 @@ class Builder {
         t_.storage.fields.push_back(words("type", Key::kType, joined, "Type of the storage."));
       }
     }
+    Field arc_max = row(Home::kHostOption, "arc_max");
+    arc_max.key = Key::kArcMax;
+    arc_max.forms |= kTextForm;
+    arc_max.values = "auto";
+    t_.host = {"host",
+               "A node, by its name: what is named here is set on it over host access (cluster.ssh).",
+               {arc_max, row(Home::kHostOption, "arc_min"),
+                table("pools", Key::kHostPools, kNamedForm, t_.host_pool, "Zpools of the node by name."),
+                table("datasets", Key::kHostDatasets, kNamedForm, t_.host_dataset,
+                      "File systems below the pools by name: tank/backup.")}};
+    t_.host_pool = {"host_pool",
+                    "A zpool of a node. Properties of file systems are those of its root dataset, which the others "
+                    "inherit; rules Z7 and Z11 hold for what is left out.",
+                    {}};
+    t_.host_dataset = {"host_dataset", "A ZFS file system of a node; what is left out is left alone.", {}};
+    for (const Setting& setting : setting_catalogue()) {
+      if (setting.home == Home::kPoolProperty || setting.home == Home::kDatasetProperty)
+        t_.host_pool.fields.push_back(row(setting));
+      if (setting.home == Home::kDatasetProperty) t_.host_dataset.fields.push_back(row(setting));
+    }
     t_.lane = {"lane",
                "A lane in its long form.",
                {text("storage", Key::kStorage, "Storage on every node.", kStoragePattern),
@@ -491,20 +511,24 @@ class Builder {
                 table("storages", Key::kStorages, kNamedForm, t_.storage, "Storages by id."), lanes,
                 table("roles", Key::kRoles, kNamedForm, t_.role, "Roles by name."),
                 table("pools", Key::kPools, kNamedForm, t_.pool, "Resource pools by id."),
+                table("hosts", Key::kHosts, kNamedForm, t_.host, "Nodes by name: their ZFS cache, pools, datasets."),
                 table("audit", Key::kAudit, kTableForm, t_.audit, "What the audit needs to be told."),
                 table("vms", Key::kVms, kNamedForm, t_.vm, "VMs by guest name.")}};
   }
 
   void finish() {
-    t_.all = {&t_.file,   &t_.cluster, &t_.ssh,         &t_.limits,        &t_.storage,    &t_.storage_class, &t_.lane,
-              &t_.role,   &t_.vm,      &t_.disk,        &t_.disk_defaults, &t_.efidisk,    &t_.tpm,           &t_.iso,
-              &t_.net,    &t_.hostpci, &t_.usb,         &t_.virtiofs,      &t_.cloud_init, &t_.address,       &t_.dns,
-              &t_.custom, &t_.ha,      &t_.replication, &t_.pool,          &t_.audit,      &t_.suppression};
+    t_.all = {&t_.file,          &t_.cluster,     &t_.ssh,      &t_.limits,      &t_.storage,
+              &t_.storage_class, &t_.lane,        &t_.role,     &t_.vm,          &t_.disk,
+              &t_.disk_defaults, &t_.efidisk,     &t_.tpm,      &t_.iso,         &t_.net,
+              &t_.hostpci,       &t_.usb,         &t_.virtiofs, &t_.cloud_init,  &t_.address,
+              &t_.dns,           &t_.custom,      &t_.ha,       &t_.replication, &t_.pool,
+              &t_.audit,         &t_.suppression, &t_.host,     &t_.host_pool,   &t_.host_dataset};
     for (Table* table :
-         {&t_.file, &t_.cluster, &t_.ssh,     &t_.limits,      &t_.storage,       &t_.storage_class, &t_.lane,
-          &t_.role, &t_.vm,      &t_.pool,    &t_.disk,        &t_.disk_defaults, &t_.efidisk,       &t_.tpm,
-          &t_.iso,  &t_.net,     &t_.hostpci, &t_.usb,         &t_.virtiofs,      &t_.cloud_init,    &t_.address,
-          &t_.dns,  &t_.custom,  &t_.ha,      &t_.replication, &t_.audit,         &t_.suppression}) {
+         {&t_.file,        &t_.cluster,    &t_.ssh,         &t_.limits, &t_.storage,   &t_.storage_class,
+          &t_.lane,        &t_.role,       &t_.vm,          &t_.pool,   &t_.disk,      &t_.disk_defaults,
+          &t_.efidisk,     &t_.tpm,        &t_.iso,         &t_.net,    &t_.hostpci,   &t_.usb,
+          &t_.virtiofs,    &t_.cloud_init, &t_.address,     &t_.dns,    &t_.custom,    &t_.ha,
+          &t_.replication, &t_.audit,      &t_.suppression, &t_.host,   &t_.host_pool, &t_.host_dataset}) {
       std::ranges::sort(table->fields, {}, &Field::name);
     }
     // The property tables that a field of the language leads to.

@@ -39,6 +39,7 @@ enum class Key : std::uint8_t {
   kLanes,
   kRoles,
   kPools,
+  kHosts,
   kVms,
   kAudit,
   kSuppress,
@@ -56,6 +57,10 @@ enum class Key : std::uint8_t {
   kSshHosts,
   kSshLocal,
   kLimit,
+  // host
+  kArcMax,
+  kHostPools,
+  kHostDatasets,
   // storage, class, lane, pool
   kType,
   kMedia,
@@ -154,7 +159,8 @@ struct Table {
 
 struct Tables {
   Table file, cluster, ssh, limits, storage, storage_class, lane, role, vm, pool, disk, disk_defaults, efidisk, tpm,
-      iso, net, hostpci, usb, virtiofs, cloud_init, address, dns, custom, ha, replication, audit, suppression;
+      iso, net, hostpci, usb, virtiofs, cloud_init, address, dns, custom, ha, replication, audit, suppression, host,
+      host_pool, host_dataset;
   std::vector<const Table*> all = {};        // every table, the property tables included, in reading order
   std::vector<std::string_view> types = {};  // storage types
 };

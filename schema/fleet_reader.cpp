@@ -125,6 +125,22 @@ bool is_window(std::string_view window) {
   return time(0) && time(6);
 }
 
+/// A dataset as it may travel to a node; narrower than ZFS, which allows blanks.
+std::string dataset_problem(std::string_view name, bool pool) {
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  const auto legal = [&](char c) {
+    return letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == ':' || c == '/';
+  };
+  const bool whole = !name.empty() && name.size() < 256 && letter(name.front()) && std::ranges::all_of(name, legal);
+  const bool parts = name.find("//") == std::string_view::npos && !name.ends_with('/');
+  if (!whole || !parts)
+    return "A dataset is named POOL/NAME: letters, digits, \"-\", \"_\", \".\" and \":\" between slashes.";
+  const bool below = name.find('/') != std::string_view::npos;
+  if (pool && below) return "That is a dataset of a pool: write it under datasets.";
+  if (!pool && !below) return "That is a pool: its root dataset's properties stand under pools.";
+  return {};
+}
+
 std::string maintenance_problem(std::string_view text) {
   while (true) {
     std::size_t comma = text.find(',');
@@ -186,6 +202,7 @@ void FleetReader::read(FleetDocument& out) {
   sort_by_name(out.lanes, by_name);
   sort_by_name(out.roles, by_name);
   sort_by_name(out.pools, by_id);
+  sort_by_name(out.hosts, &WrittenHost::node);
   sort_by_name(out.vms, by_name);
 }
 
@@ -235,6 +252,8 @@ void FleetReader::section(const Field& field, const YamlNode& node, bool builtin
       return each(&FleetReader::read_lane);
     case Key::kPools:
       return each(&FleetReader::read_pool);
+    case Key::kHosts:
+      return each(&FleetReader::read_host);
     case Key::kAudit:
       in().fields(*field.table, node, [&](const Field& row, const YamlNode&, const YamlNode& value) {
         if (in().form(row, value) == 0) return;
@@ -518,6 +537,77 @@ void FleetReader::read_pool(std::string_view id, const YamlNode& key, const Yaml
     pool.comment = in().text(field, value);
   });
   out_->pools.push_back(std::move(pool));
+}
+
+void FleetReader::read_host(std::string_view node, const YamlNode& key, const YamlNode& value) {
+  if (!unique(host_places_, "hosts", node, key)) return;
+  if (const std::string problem = node_problem(node); !problem.empty())
+    in().error(key.span, "schema.name.invalid", "Not a legal name", fmt::format("\"{}\": {}", node, problem));
+  WrittenHost host;
+  host.node = node;
+  host.span = key.span;
+  const Table& table = fleet_tables().host;
+  in().fields(table, value, [&](const Field& field, const YamlNode&, const YamlNode& of) {
+    if (field.key == Key::kHostPools || field.key == Key::kHostDatasets) {
+      in().named(field.name, of, [&](std::string_view name, const YamlNode& at, const YamlNode& part) {
+        read_host_part(host, *field.table, name, at, part);
+      });
+      return;
+    }
+    if (field.key == Key::kArcMax && in().form(field, of) != kSizeForm) {
+      host.arc_by_rule = in().text(field, of).has_value();
+      return;
+    }
+    const std::optional<ByteSize> size = in().size(field, of);
+    if (!size) return;
+    const auto least = static_cast<std::uint64_t>(field.minimum);
+    if (size->bytes < least || size->bytes > static_cast<std::uint64_t>(field.maximum))
+      return in().error(
+          of.span, "schema.value.range", "Out of range",
+          fmt::format("\"{}\" is at least {}; OpenZFS ignores less.", field.name, to_human(ByteSize{least})));
+    in().put(host.settings, field.lowered, {OptionValue(*size), of.span});
+  });
+  if (const auto* least = host.settings.find("arc_min");
+      least != nullptr && !host.arc_by_rule && !host.settings.contains("arc_max"))
+    in().error(least->span, "schema.host.arc", "arc_min needs arc_max",
+               "What the cache keeps at least is a part of what it may have: state arc_max, too.");
+  sort_by_name(host.parts, &WrittenHostPart::name);
+  out_->hosts.push_back(std::move(host));
+}
+
+void FleetReader::read_host_part(WrittenHost& host, const Table& table, std::string_view name, const YamlNode& key,
+                                 const YamlNode& node) {
+  WrittenHostPart part;
+  part.name = name;
+  part.span = key.span;
+  part.is_pool = &table == &fleet_tables().host_pool;
+  if (const std::string problem = dataset_problem(name, part.is_pool); !problem.empty())
+    return in().error(key.span, "schema.name.invalid", "Not a legal name", fmt::format("\"{}\": {}", name, problem));
+  in().fields(table, node, [&](const Field& field, const YamlNode&, const YamlNode& value) {
+    auto read = in().setting(field, value);
+    if (!read) return;
+    // Sizes of records are powers of two.
+    const auto* size = std::get_if<ByteSize>(&read->value);
+    const auto low = static_cast<std::uint64_t>(field.minimum);
+    const auto high = static_cast<std::uint64_t>(field.maximum);
+    if (size != nullptr && (size->bytes < low || size->bytes > high || (size->bytes & (size->bytes - 1)) != 0))
+      return in().error(value.span, "schema.value.range", "Out of range",
+                        fmt::format("\"{}\" is a power of two from 512 bytes to 16 MiB.", field.name));
+    in().put(part.settings, field.lowered, std::move(*read));
+  });
+  const auto* autotrim = part.settings.find("autotrim");
+  const auto* trim = part.settings.find("trim");
+  if (autotrim != nullptr && trim != nullptr && autotrim->value == OptionValue(std::string("off")) &&
+      trim->value == OptionValue(std::string("none")))
+    diagnostics_.push_back({.severity = Severity::kWarning,
+                            .code = "policy.z11",
+                            .summary = "Nothing trims this pool.",
+                            .detail = fmt::format("\"{}\" has autotrim: off and trim: none; SSDs want one of them "
+                                                  "(rule Z11).",
+                                                  name),
+                            .span = trim->span,
+                            .notes = {}});
+  host.parts.push_back(std::move(part));
 }
 
 void FleetReader::read_suppression(const YamlNode& node) {

@@ -51,6 +51,9 @@ class FleetReader {
   void read_class(WrittenStorage& storage, std::string_view name, const YamlNode& key, const YamlNode& node);
   void read_lane(std::string_view name, const YamlNode& key, const YamlNode& node);
   void read_pool(std::string_view id, const YamlNode& key, const YamlNode& node);
+  void read_host(std::string_view node, const YamlNode& key, const YamlNode& value);
+  void read_host_part(WrittenHost& host, const Table& table, std::string_view name, const YamlNode& key,
+                      const YamlNode& node);
   void read_role(std::string_view name, const YamlNode& key, const YamlNode& node, bool builtin);
   void read_vm(std::string_view name, const YamlNode& key, const YamlNode& node);
 
@@ -93,7 +96,8 @@ class FleetReader {
   FleetDocument* out_ = nullptr;
   std::vector<SourceSpan> secrets_ = {};
   std::optional<ValueReader> in_ = {};
-  Places storage_places_ = {}, lane_places_ = {}, role_places_ = {}, pool_places_ = {}, vm_places_ = {};
+  Places storage_places_ = {}, lane_places_ = {}, role_places_ = {}, pool_places_ = {}, vm_places_ = {},
+         host_places_ = {};
   std::optional<SourceSpan> cluster_place_ = {};
   bool version_stated_ = false;
   std::map<std::string, Nets, std::less<>> role_nets_ = {};

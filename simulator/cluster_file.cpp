@@ -11,6 +11,7 @@
 #include "simulator/wire/formats.h"
 #include "simulator/wire/params.h"
 #include "simulator/world/storage.h"
+#include "simulator/world/text.h"
 #include "simulator/yaml_reader.h"
 
 namespace pvesim {
@@ -201,7 +202,14 @@ class Loader {
       if (item.IsScalar()) host.timers.push_back(item.Scalar());
     host.trim_cron = map.flag("trim_cron", false);
     host.parameters = texts_of(MapReader(problems_, map.node("parameters"), map.path_of("parameters")).entries());
-    host.modprobe = texts_of(MapReader(problems_, map.node("modprobe"), map.path_of("modprobe")).entries());
+    // A parameter stands in zfs.conf; a path is a file of its own, with its text.
+    for (const auto& [key, value] :
+         texts_of(MapReader(problems_, map.node("modprobe"), map.path_of("modprobe")).entries())) {
+      if (starts_with(key, "/"))
+        host.modprobe[key] = value;
+      else
+        host.modprobe["/etc/modprobe.d/zfs.conf"] += "options zfs " + key + "=" + value + "\n";
+    }
     if (!map.has("tools")) return;
     host.tools.clear();
     for (const YAML::Node& item : sequence(problems_, map.node("tools"), map.path_of("tools")))

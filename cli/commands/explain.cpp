@@ -31,18 +31,24 @@ struct Question {
   std::string key = {};  // empty: everything
 };
 
-/// vm/NAME [DISK-OR-SLOT] [KEY], vm/NAME/DISK [KEY], NAME …, storage/ID [KEY]. Error: a sentence.
+/// vm/NAME [DISK-OR-SLOT] [KEY], vm/NAME/DISK [KEY], NAME …, storage/ID [KEY], host/NODE[/DATASET] [KEY]. Error: a
+/// sentence.
 Result<Question> read_question(const std::vector<std::string>& words, const ResolvedFleet& fleet) {
   const auto refuse = [](std::string text) { return Error{.kind = ErrorKind::kRejected, .message = std::move(text)}; };
   const std::string& first = words.front();
   auto address = parse_address(first);
   if (!address && first.find('/') == std::string::npos) address = ResourceAddress{AddressKind::kVm, first, {}};
-  if (!address || (address->kind != AddressKind::kVm && address->kind != AddressKind::kStorage)) {
-    return refuse(fmt::format("\"{}\" is no address: vm/NAME or storage/ID", first));
+  if (!address || (address->kind != AddressKind::kVm && address->kind != AddressKind::kStorage &&
+                   address->kind != AddressKind::kHost)) {
+    return refuse(fmt::format("\"{}\" is no address: vm/NAME, storage/ID or host/NODE", first));
   }
   Question question{.address = *address};
   std::vector<std::string> rest(words.begin() + 1, words.end());
-  if (address->kind == AddressKind::kStorage) {
+  if (address->kind == AddressKind::kHost) {
+    if (find_host_part(fleet, address->name, address->part) == nullptr)
+      return refuse(fmt::format("the fleet says nothing about {}", first));
+    if (rest.size() > 1) return refuse("a host takes one key");
+  } else if (address->kind == AddressKind::kStorage) {
     if (find_storage(fleet, address->name) == nullptr)
       return refuse(fmt::format("there is no storage \"{}\" in the fleet", address->name));
     if (rest.size() > 1) return refuse("a storage takes one key");
@@ -67,6 +73,22 @@ std::vector<Explanation> answer(const Question& question, const ResolvedFleet& f
   const auto one = [&found](std::optional<Explanation> explanation) {
     if (explanation) found.push_back(*std::move(explanation));
   };
+  if (question.address.kind == AddressKind::kHost) {
+    const std::string& node = question.address.name;
+    const ResolvedHostPart& part = *find_host_part(fleet, node, question.address.part);
+    if (!question.key.empty()) {
+      one(explain(fleet, node, part, question.key));
+      return found;
+    }
+    found = explain_all(fleet, node, part);
+    if (!part.name.empty()) return found;
+    for (const ResolvedHostPart& below : std::ranges::find(fleet.hosts, node, &ResolvedHost::node)->parts) {
+      if (below.name.empty()) continue;
+      const std::vector<Explanation> more = explain_all(fleet, node, below);
+      found.insert(found.end(), more.begin(), more.end());
+    }
+    return found;
+  }
   if (question.address.kind == AddressKind::kStorage) {
     const ResolvedStorage& storage = *find_storage(fleet, question.address.name);
     if (question.key.empty()) return explain_all(fleet, storage);

@@ -24,7 +24,8 @@ bool keep_targets(Diff& diff, const std::vector<std::string>& targets, std::stri
     const auto is_it = [&](const auto& entry) {
       return address && entry.address.kind == address->kind && entry.address.name == address->name;
     };
-    if (std::ranges::none_of(diff.vms, is_it) && std::ranges::none_of(diff.storages, is_it)) {
+    if (std::ranges::none_of(diff.vms, is_it) && std::ranges::none_of(diff.storages, is_it) &&
+        std::ranges::none_of(diff.hosts, is_it)) {
       unknown = target;
       return false;
     }
@@ -35,6 +36,7 @@ bool keep_targets(Diff& diff, const std::vector<std::string>& targets, std::stri
   };
   std::erase_if(diff.vms, other);
   std::erase_if(diff.storages, other);
+  std::erase_if(diff.hosts, other);
   return true;
 }
 
@@ -52,7 +54,7 @@ ExitCode run_status(const Invocation& invocation, Terminal& terminal) {
   if (has_errors(found->diagnostics)) return ExitCode::kError;
   std::string unknown;
   if (!keep_targets(found->diff, invocation.targets, unknown)) {
-    tell_error(invocation, terminal, fmt::format("--target {}: the fleet has no such VM or storage", unknown));
+    tell_error(invocation, terminal, fmt::format("--target {}: the fleet has no such VM, storage or host", unknown));
     return ExitCode::kError;
   }
   const bool json = invocation.output == OutputForm::kJson;

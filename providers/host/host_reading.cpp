@@ -123,9 +123,15 @@ std::string kind_of(std::string_view name) {
   return group ? kind : "disk";
 }
 
+/// Parts of the script that tell of what the fleet can set.
+constexpr std::string_view kSettingParts[] = {"node",   "kernel", "zfs-version", "pools",      "pool-properties",
+                                              "mounts", "memory", "arc",         "parameters", "modprobe",
+                                              "timers", "cron"};
+bool is_setting(std::string_view part) { return std::ranges::find(kSettingParts, part) != std::end(kSettingParts); }
+
 class HostReader {
  public:
-  explicit HostReader(std::string_view text) : parts_(split_parts(text)) {}
+  HostReader(std::string_view text, HostParts parts) : parts_(split_parts(text)), wanted_(parts) {}
 
   Result<LiveHost> run() {
     const std::string_view* node = parts_.find("node");
@@ -144,7 +150,8 @@ class HostReader {
   /// The part, or a gap.
   const std::string_view* part(std::string_view name, std::string_view what) {
     const std::string_view* found = parts_.find(name);
-    if (found == nullptr) gap(fmt::format("Node \"{}\": {} could not be read.", host_.node, what));
+    const bool asked = wanted_ == HostParts::kAll || is_setting(name);
+    if (found == nullptr && asked) gap(fmt::format("Node \"{}\": {} could not be read.", host_.node, what));
     return found;
   }
   void keep(const Status& status, std::string_view what) {
@@ -373,12 +380,18 @@ class HostReader {
 
   void read_modprobe(std::string_view rows) {
     for (const std::string_view row : lines_of(rows)) {
-      const auto words = words_of(row);
+      const std::size_t colon = row.find(':');
+      if (colon == std::string_view::npos) continue;
+      const auto words = words_of(row.substr(colon + 1));
       if (words.size() < 3 || words[0] != "options" || words[1] != "zfs") continue;
       for (const std::string_view word : std::span(words).subspan(2)) {
         const std::size_t equals = word.find('=');
-        if (equals != std::string_view::npos)
-          host_.modprobe_options.set(word.substr(0, equals), std::string(word.substr(equals + 1)));
+        if (equals == std::string_view::npos) continue;
+        const std::string_view name = word.substr(0, equals);
+        const std::string value(word.substr(equals + 1));
+        host_.modprobe_options.set(name, value);
+        host_.modprobe.push_back(
+            {.file = std::string(row.substr(0, colon)), .name = std::string(name), .value = value});
       }
     }
   }
@@ -440,6 +453,7 @@ class HostReader {
       for (const std::string_view row : lines_of(*rows))
         if (!row.empty()) host_.trim_timers.emplace_back(row);
     std::ranges::sort(host_.trim_timers);
+    host_.trim_timers.erase(std::unique(host_.trim_timers.begin(), host_.trim_timers.end()), host_.trim_timers.end());
     if (const std::string_view* rows = part("tools", "its programs"))
       for (const std::string_view row : lines_of(*rows))
         if (!row.empty()) host_.tools.emplace_back(row);
@@ -458,6 +472,7 @@ class HostReader {
   }
 
   Parts parts_;
+  HostParts wanted_ = HostParts::kAll;
   LiveHost host_ = {};
   std::map<std::string, std::pair<ByteSize, Media>, std::less<>> disks_ = {};  // by device path
 };
@@ -529,7 +544,21 @@ Status read_snapshots(std::string_view text, std::vector<LiveDataset>& datasets)
   return Done{};
 }
 
-Result<LiveHost> read_host(std::string_view text) { return HostReader(text).run(); }
+Result<LiveHost> read_host(std::string_view text, HostParts parts) { return HostReader(text, parts).run(); }
+
+std::string settings_script(std::string_view whole) {
+  constexpr std::string_view kPart = "part ";
+  std::string script;
+  for (const std::string_view line : lines_of(whole)) {
+    if (line.starts_with(kPart)) {
+      const std::string_view rest = line.substr(kPart.size());
+      if (!is_setting(rest.substr(0, rest.find(' ')))) continue;
+    }
+    script += line;
+    script += '\n';
+  }
+  return script;
+}
 
 std::optional<std::int64_t> read_date(std::string_view text) {
   static constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +24,11 @@ namespace pvr {
 
 /// What read_host.sh printed. A part that is missing, failed or cannot be read becomes a sentence in `gaps`; ZFS parts
 /// only where there is ZFS. Error: kMalformed, the text is not from that script at all.
-[[nodiscard]] Result<LiveHost> read_host(std::string_view text);
+enum class HostParts : std::uint8_t { kAll, kSettings };
+[[nodiscard]] Result<LiveHost> read_host(std::string_view text, HostParts parts = HostParts::kAll);
+
+/// The reading script with only those parts that the fleet can set: ZfsReader::settings. For HostParts::kSettings.
+[[nodiscard]] std::string settings_script(std::string_view whole);
 
 /// "Sun Nov  8 00:24:01 2026" (UTC) in seconds of the epoch.
 [[nodiscard]] std::optional<std::int64_t> read_date(std::string_view text);

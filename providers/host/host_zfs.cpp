@@ -76,8 +76,9 @@ Result<CommandOutput> HostZfs::read(const std::string& node, std::vector<std::st
   return run({.node = node, .argv = std::move(argv), .limit = kReadLimit});
 }
 
-Status HostZfs::act(const std::string& node, std::vector<std::string> argv) {
-  const Command command{.node = node, .argv = as_root(std::move(argv)), .limit = kActLimit, .acts = true};
+Status HostZfs::act(const std::string& node, std::vector<std::string> argv, std::string input) {
+  const Command command{
+      .node = node, .argv = as_root(std::move(argv)), .input = std::move(input), .limit = kActLimit, .acts = true};
   for (int tries = 1;; ++tries) {
     const auto ended = run(command);
     if (ended) return Done{};
@@ -113,12 +114,22 @@ Status HostZfs::know(const std::string& node) {
 // ------------------------------------------------------------------------------------------------ reading
 
 Result<LiveHost> HostZfs::host(const std::string& node) {
-  const Command command{.node = node, .argv = {"sh"}, .input = std::string(kReadHostScript), .limit = kReadLimit};
+  return read_by(node, std::string(kReadHostScript), HostParts::kAll);
+}
+
+Result<LiveHost> HostZfs::settings(const std::string& node) {
+  auto host = read_by(node, settings_script(kReadHostScript), HostParts::kSettings);
+  if (host && !host->gaps.empty()) return Error{.kind = ErrorKind::kServer, .message = host->gaps.front()};
+  return host;
+}
+
+Result<LiveHost> HostZfs::read_by(const std::string& node, std::string script, HostParts parts) {
+  const Command command{.node = node, .argv = {"sh"}, .input = std::move(script), .limit = kReadLimit};
   // The script's own answer says which machine this is: one round trip.
   const auto ended = runner_.run(command);
   if (!ended) return Error(ended.error());
   if (ended->exit_code != 0) return classify_command(command, *ended);
-  auto host = read_host(ended->out);
+  auto host = read_host(ended->out, parts);
   if (!host) return std::move(host).error().during(fmt::format("reading node \"{}\"", node));
   if (host->node != node)
     return Error{.kind = ErrorKind::kRejected,
@@ -289,6 +300,45 @@ Status HostZfs::set_properties(const std::string& node, const std::string& datas
     if (value.empty())
       if (Status done = act(node, {"zfs", "inherit", name, dataset}); !done) return done;
   return Done{};
+}
+
+Status HostZfs::set_pool_properties(const std::string& node, const std::string& pool, const FlatMap<std::string>& set) {
+  if (Status fine = checked(dataset_problem(pool)); !fine) return fine;
+  if (Status fine = checked_properties(set); !fine) return fine;
+  if (pool.find('/') != std::string::npos)
+    return Error{.kind = ErrorKind::kRejected, .message = fmt::format("\"{}\" is no pool", pool)};
+  // Fact: `zpool set` takes one property at a time.
+  for (const auto& [name, value] : set)
+    if (Status done = act(node, {"zpool", "set", name + "=" + value, pool}); !done) return done;
+  return Done{};
+}
+
+Status HostZfs::set_parameters(const std::string& node, const std::vector<std::pair<std::string, std::string>>& set) {
+  for (const auto& [name, value] : set)
+    if (Status fine = checked(parameter_problem(name, value)); !fine) return fine;
+  for (const auto& [name, value] : set)
+    if (Status done = act(node, {"tee", "/sys/module/zfs/parameters/" + name}, value + "\n"); !done) return done;
+  return Done{};
+}
+
+Status HostZfs::write_modprobe(const std::string& node, const FlatMap<std::string>& options) {
+  std::string text =
+      "# Written by pvereconcile as its fleet file says. A change made here is lost; options of yours belong into a "
+      "file of their own.\n";
+  for (const auto& [name, value] : options) {
+    if (Status fine = checked(parameter_problem(name, value)); !fine) return fine;
+    text += fmt::format("options zfs {}={}\n", name, value);
+  }
+  // The whole file is on the disk before it gets its name; modprobe does not read one that ends in .new.
+  const std::string path(kOwnModprobeFile);
+  const std::string fresh = path + ".new";
+  if (Status done = act(node, {"dd", "of=" + fresh, "conv=fsync", "status=none"}, std::move(text)); !done) return done;
+  return act(node, {"mv", "-fT", "--", fresh, path});
+}
+
+Status HostZfs::set_timer(const std::string& node, const std::string& unit, bool enabled) {
+  if (Status fine = checked(unit_problem(unit)); !fine) return fine;
+  return act(node, {"systemctl", enabled ? "enable" : "disable", "--now", unit});
 }
 
 Status HostZfs::create_dataset(const std::string& node, const std::string& name,

@@ -4,10 +4,12 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "providers/host/command_runner.h"
 #include "providers/host/embedded.h"
+#include "providers/host/host_reading.h"
 #include "reconciler/ports/clock.h"
 #include "reconciler/ports/zfs_host.h"
 
@@ -27,6 +29,7 @@ class HostZfs final : public ZfsHost {
       : runner_(runner), clock_(clock), options_(options) {}
 
   [[nodiscard]] Result<LiveHost> host(const std::string& node) override;
+  [[nodiscard]] Result<LiveHost> settings(const std::string& node) override;
   [[nodiscard]] Result<std::vector<GuestFile>> guest_files(const std::string& node) override;
   [[nodiscard]] Result<std::optional<LiveDataset>> dataset(const std::string& node, const std::string& name) override;
   [[nodiscard]] Result<std::vector<LiveDataset>> marked(const std::string& node, const std::string& parent) override;
@@ -34,6 +37,12 @@ class HostZfs final : public ZfsHost {
 
   [[nodiscard]] Status set_properties(const std::string& node, const std::string& dataset,
                                       const FlatMap<std::string>& set) override;
+  [[nodiscard]] Status set_pool_properties(const std::string& node, const std::string& pool,
+                                           const FlatMap<std::string>& set) override;
+  [[nodiscard]] Status set_parameters(const std::string& node,
+                                      const std::vector<std::pair<std::string, std::string>>& set) override;
+  [[nodiscard]] Status write_modprobe(const std::string& node, const FlatMap<std::string>& options) override;
+  [[nodiscard]] Status set_timer(const std::string& node, const std::string& unit, bool enabled) override;
   [[nodiscard]] Status create_dataset(const std::string& node, const std::string& name,
                                       const FlatMap<std::string>& properties) override;
   [[nodiscard]] Status create_zvol(const std::string& node, const NewZvol& zvol) override;
@@ -60,7 +69,9 @@ class HostZfs final : public ZfsHost {
   [[nodiscard]] Result<CommandOutput> run(const Command& command);
   [[nodiscard]] Result<CommandOutput> read(const std::string& node, std::vector<std::string> argv);
   /// A change; waits and tries again while the dataset is busy.
-  [[nodiscard]] Status act(const std::string& node, std::vector<std::string> argv);
+  [[nodiscard]] Status act(const std::string& node, std::vector<std::string> argv, std::string input = {});
+  /// Runs a reading script; its own answer says which machine this is.
+  [[nodiscard]] Result<LiveHost> read_by(const std::string& node, std::string script, HostParts parts);
   [[nodiscard]] std::vector<std::string> as_root(std::vector<std::string> argv) const;
   [[nodiscard]] Status know(const std::string& node);
   [[nodiscard]] Status settle(const std::string& node);

@@ -28,7 +28,18 @@ parameters() {
   :
 }
 modprobe_options() {
-  grep -hrs '^[[:space:]]*options[[:space:]]' /etc/modprobe.d
+  # In the order in which modprobe reads them; files of other names it does not read.
+  for file in /usr/lib/modprobe.d/*.conf /run/modprobe.d/*.conf /etc/modprobe.d/*.conf; do
+    grep -Hs '^[[:space:]]*options[[:space:]]' "$file"
+  done
+  :
+}
+# An instance ("zfs-trim-monthly@tank.timer") is enabled by its link alone: list-unit-files shows its template only.
+enabled_timers() {
+  systemctl list-unit-files --type=timer --state=enabled --no-legend --no-pager
+  for link in /etc/systemd/system/*.wants/*trim*.timer; do
+    [ -L "$link" ] && printf '%s\n' "${link##*/}"
+  done
   :
 }
 trim_jobs() {
@@ -51,7 +62,7 @@ part arc cat /proc/spl/kstat/zfs/arcstats
 part parameters parameters
 part modprobe modprobe_options
 part disks lsblk -rbnp -o NAME,TYPE,ROTA,SIZE
-part timers systemctl list-unit-files --type=timer --state=enabled --no-legend --no-pager
+part timers enabled_timers
 part cron trim_jobs
 part tools tools
 printf '@@ end\n@@= 0\n'

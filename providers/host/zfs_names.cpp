@@ -41,6 +41,24 @@ std::string snapshot_problem(std::string_view name) {
   return {};
 }
 
+std::string parameter_problem(std::string_view name, std::string_view value) {
+  const auto in_name = [](char c) { return (c >= 'a' && c <= 'z') || is_digit(c) || c == '_'; };
+  if (name.empty() || name.size() > 64 || !(name.front() >= 'a' && name.front() <= 'z') ||
+      !std::ranges::all_of(name, in_name))
+    return fmt::format("\"{}\" is no name of a parameter.", name);
+  if (value.empty() || value.size() > 64 || !std::ranges::all_of(value, is_name_character))
+    return fmt::format("\"{}\" cannot be the value of the parameter {}.", value, name);
+  return {};
+}
+
+std::string unit_problem(std::string_view name) {
+  const auto legal = [](char c) { return is_name_character(c) || c == '@'; };
+  if (name.empty() || name.size() > kLongestName || !is_letter(name.front()) || !std::ranges::all_of(name, legal) ||
+      !name.ends_with(".timer"))
+    return fmt::format("\"{}\" is no timer.", name);
+  return {};
+}
+
 std::string property_problem(std::string_view name, std::string_view value) {
   const auto legal = [](char c) {
     return (c >= 'a' && c <= 'z') || is_digit(c) || c == '_' || c == '-' || c == '.' || c == ':';

@@ -25,9 +25,11 @@ enum class FixEffect : std::uint8_t {
 
 /// The one value of the fleet language that would mend a finding: what --fix hands to the planner.
 struct FixValue {
-  std::optional<Vmid> vmid = {};       // absent: a storage
+  std::optional<Vmid> vmid = {};       // absent: a storage or a node
   std::optional<DriveSlot> slot = {};  // absent: an option of the guest
   std::string storage = {};            // id, for a storage
+  std::string node = {};               // for a node, or a pool or dataset of it
+  std::string part = {};               // that pool ("tank") or dataset ("tank/backup")
   std::string key = {};                // of the setting catalogue
   std::string value = {};              // PVE's text
 };

@@ -38,6 +38,29 @@ std::optional<int> days_since(std::optional<std::int64_t> then, std::chrono::sys
   return static_cast<int>(std::max<std::int64_t>(seconds, 0) / 86400);
 }
 
+/// What `zfs set KEY=VALUE NAME`, or the timer of a pool, is in a fleet.
+void say_in_fleet(AuditFinding& finding, const std::string& node, const std::string& part) {
+  if (finding.fix.commands.size() != 1) return;
+  const std::string_view command = finding.fix.commands.front();
+  constexpr std::string_view kSet = "zfs set ";
+  FixValue value{.node = node, .part = part};
+  if (command.starts_with(kSet)) {
+    const std::string_view pair = command.substr(kSet.size(), command.find(' ', kSet.size()) - kSet.size());
+    value.key = pair.substr(0, pair.find('='));
+    value.value = pair.substr(pair.find('=') + 1);
+  } else if (command.starts_with("systemctl enable --now zfs-trim-monthly@")) {
+    value.key = "trim";
+    value.value = "monthly";
+  } else {
+    return;
+  }
+  const char* list = part.find('/') == std::string::npos ? "pools" : "datasets";
+  finding.fix.fleet = {"hosts:",
+                       fmt::format("  {}: {{{}: {{{}: {{{}: {}}}}}}}", node, list, part, value.key, value.value)};
+  finding.fix.effect = value.key == "atime" || value.key == "trim" ? FixEffect::kNow : FixEffect::kNewVolumes;
+  finding.fix.value = std::move(value);
+}
+
 /// Whether one of the enabled units trims this pool: its own instance, or one for all pools.
 bool trims(const std::vector<std::string>& timers, std::string_view pool) {
   return std::ranges::any_of(timers, [pool](const std::string& unit) {
@@ -238,6 +261,7 @@ void Auditor::audit_pool(const LiveNode& node, const LivePoolLayout* seen, const
       if (block.data != 0)
         finding.cost.write_amplification = static_cast<double>(block.total()) / static_cast<double>(block.data);
     }
+    say_in_fleet(finding, node.name, name);
     if (finding.rule == "Z11" && !finding.fix.commands.empty())
       finding.fix.advice = fmt::format("or zpool set autotrim=on {}", name);
     // Fact: Debian's monthly job (zfsutils-linux) trims pools of NVMe drives alone, unless their property asks for it.
@@ -296,10 +320,23 @@ void Auditor::audit_host_memory(const LiveNode& node) {
       if (is_minimum || !overcommit || fits) {
         const std::string_view key = is_minimum ? "zfs_arc_min" : "zfs_arc_max";
         const std::uint64_t bytes = is_minimum ? facts.arc_max->bytes / 4 : low.bytes;
-        finding.fix.commands = {fmt::format("echo {} > /sys/module/zfs/parameters/{}", bytes, key),
-                                fmt::format("echo 'options zfs {}={}' >> /etc/modprobe.d/zfs.conf", key, bytes),
-                                "update-initramfs -u -k all"};
+        const auto set = [&finding](std::string_view parameter, std::uint64_t to) {
+          finding.fix.commands.push_back(fmt::format("echo {} > /sys/module/zfs/parameters/{}", to, parameter));
+          finding.fix.commands.push_back(
+              fmt::format("echo 'options zfs {}={}' >> /etc/modprobe.d/zfs.conf", parameter, to));
+        };
+        finding.fix.commands.clear();
+        // Fact: a maximum that is not above the minimum is ignored without a word.
+        if (!is_minimum && facts.arc_min && facts.arc_min->bytes >= bytes) set("zfs_arc_min", bytes / 4);
+        set(key, bytes);
+        finding.fix.commands.emplace_back("update-initramfs -u -k all");
         finding.fix.effect = FixEffect::kNow;
+        const std::string_view word = is_minimum ? "arc_min" : "arc_max";
+        finding.fix.value = FixValue{.node = node.name, .key = std::string(word), .value = to_text(ByteSize{bytes})};
+        finding.fix.fleet = {"hosts:", is_minimum
+                                           ? fmt::format("  {}: {{arc_max: {}, arc_min: {}}}", node.name,
+                                                         to_text(*facts.arc_max), to_text(ByteSize{bytes}))
+                                           : fmt::format("  {}: {{arc_max: {}}}", node.name, to_text(ByteSize{bytes}))};
       }
     }
     add(std::move(finding));
@@ -333,6 +370,7 @@ void Auditor::audit_datasets(const LiveHost& seen) {
          judge(dataset_checks(), facts, fmt::format("node/{}/dataset/{}", seen.node, facts.name))) {
       finding.node = seen.node;
       finding.name = std::string(facts.name);
+      say_in_fleet(finding, seen.node, std::string(facts.name));
       add(std::move(finding));
     }
   }

@@ -11,6 +11,7 @@
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
 #include "reconciler/planning/diff.h"
+#include "reconciler/planning/diff_hosts.h"
 #include "reconciler/resolve/resolve.h"
 
 namespace pvr {
@@ -67,10 +68,21 @@ class Adopter {
     adopt_storages();
     out_.document.storages = storages_;
     drop_what_still_differs();
+    for (const AuditFinding& finding : report_.findings) {
+      const auto& value = finding.fix.value;
+      if (value && !value->node.empty())
+        out_.choices.push_back({.node = value->node,
+                                .part = value->part,
+                                .key = value->key,
+                                .finding = finding.id,
+                                .text = told(finding)});
+    }
     if (options_.improve || !options_.fix.empty()) improve();
     std::ranges::sort(out_.document.vms, {}, &WrittenVm::name);
     std::ranges::sort(out_.document.storages, {}, &WrittenStorage::id);
     std::ranges::sort(out_.document.lanes, {}, &WrittenLane::name);
+    std::ranges::sort(out_.document.hosts, {}, &WrittenHost::node);
+    for (WrittenHost& host : out_.document.hosts) std::ranges::sort(host.parts, {}, &WrittenHostPart::name);
     return std::move(out_);
   }
 
@@ -560,6 +572,10 @@ class Adopter {
     for (AdoptChoice& choice : out_.choices) {
       choice.taken = options_.improve || options_.fix.contains(choice.finding);
       if (!choice.taken) continue;
+      if (!choice.node.empty()) {
+        set_on_host(choice);
+        continue;
+      }
       if (!choice.storage.empty()) {
         const auto storage = std::ranges::find(out_.document.storages, choice.storage, &WrittenStorage::id);
         if (storage != out_.document.storages.end()) storage->properties.erase(choice.key);
@@ -592,6 +608,44 @@ class Adopter {
         forget(disk->leave);
       }
     }
+  }
+
+  // Nothing about a node is stated but what a fix changes, and what a rule would change along with it.
+  void set_on_host(const AdoptChoice& choice) {
+    const LiveHost* live = live_.host(choice.node);
+    const auto finding = std::ranges::find(report_.findings, choice.finding, &AuditFinding::id);
+    if (live == nullptr || finding == report_.findings.end()) return;
+    const auto state = [](WrittenSettings& settings, Home home, std::string_view key, std::string_view text) {
+      const Setting* setting = find_setting(home, key);
+      if (setting == nullptr) return;
+      if (const Result<OptionValue> value = parse_option(*setting, text)) settings.set(key, said(*value));
+    };
+    auto host = std::ranges::find(out_.document.hosts, choice.node, &WrittenHost::node);
+    if (host == out_.document.hosts.end()) {
+      out_.document.hosts.push_back({.node = choice.node});
+      host = std::prev(out_.document.hosts.end());
+    }
+    if (choice.part.empty()) {
+      state(host->settings, Home::kHostOption, choice.key, finding->fix.value->value);
+      if (choice.key == "arc_min" && !host->settings.contains("arc_max") && live->arc_max)
+        host->settings.set("arc_max", said(OptionValue(*live->arc_max)));
+      return;
+    }
+    auto part = std::ranges::find(host->parts, choice.part, &WrittenHostPart::name);
+    if (part == host->parts.end()) {
+      WrittenHostPart made{.name = choice.part, .is_pool = choice.part.find('/') == std::string::npos};
+      if (made.is_pool) {
+        if (const LiveDataset* root = live->dataset(choice.part))
+          for (const std::string_view key : {"atime", "xattr", "dnodesize"})
+            state(made.settings, Home::kDatasetProperty, key, root->text(key));
+        state(made.settings, Home::kPoolProperty, "trim", trim_timers_of(*live, choice.part));
+      }
+      host->parts.push_back(std::move(made));
+      part = std::prev(host->parts.end());
+    }
+    const Home home =
+        find_setting(Home::kPoolProperty, choice.key) != nullptr ? Home::kPoolProperty : Home::kDatasetProperty;
+    state(part->settings, home, choice.key, finding->fix.value->value);
   }
 
   static void add_small(WrittenVm& vm, const std::string& key, const std::string& storage) {

@@ -18,9 +18,11 @@ struct AdoptOptions {
 
 /// A value that the fleet keeps as it is although a rule would change it, and the finding that says so.
 struct AdoptChoice {
-  std::string vm = {};       // name in the fleet; empty: a storage
+  std::string vm = {};       // name in the fleet; empty: a storage or a node
   std::string disk = {};     // name in the fleet; empty: an option of the VM
   std::string storage = {};  // id
+  std::string node = {};     // for a node, or the pool or dataset `part` of it
+  std::string part = {};
   std::string key = {};
   std::string was = {};      // storage of a disk: where it lies now
   std::string finding = {};  // id

@@ -22,7 +22,7 @@ enum class Health : std::uint8_t { kGood, kUnknown, kWarning, kBad };
 /// One thing that was looked at.
 struct Checkup {
   Health health = Health::kGood;
-  std::string area = {};  // "connection", "versions", "quorum", "clocks", "rights to read", "rights to apply"
+  std::string area = {};  // "connection", "versions", "quorum", "clocks", "ssh", "sudo", "rights to read", "rights to apply"
   std::string what = {};
   std::string remedy = {};
 };
@@ -49,6 +49,7 @@ struct DoctorReport {
   std::vector<Checkup> checkups = {};
   std::vector<NeededRight> missing = {};
   std::vector<SuggestedRole> roles = {};   // the least that suffices here; those for reading first
+  std::string sudoers = {};                // file that lets the ssh user run what it may not run; empty: not needed
   std::vector<std::string> works = {};     // what can be done in this set-up
   std::vector<std::string> does_not = {};  // what cannot, and what it would take
   [[nodiscard]] Health worst() const;

@@ -117,13 +117,18 @@ void judge_firmware(Plan& plan, const LiveState& live) {
   std::ranges::stable_sort(plan.findings, {}, [](const Finding& f) { return std::tie(f.where, f.rule, f.what); });
 }
 
-/// Rule Z13: what system and ARC leave of a node's memory. The ARC counts where its limit is known.
-GuestMemoryOf guest_memory_of(const LiveState& live) {
-  return [&live](const std::string& name) -> std::optional<ByteSize> {
+/// Rule Z13: what system and ARC leave of a node's memory. The ARC counts where its limit is known, or stated: the
+/// larger one, because a smaller one holds only when the plan is carried out.
+GuestMemoryOf guest_memory_of(const LiveState& live, const ResolvedFleet& fleet) {
+  return [&live, &fleet](const std::string& name) -> std::optional<ByteSize> {
     const LiveNode* node = live.node(name);
     if (node == nullptr || node->memory.bytes == 0) return std::nullopt;
     const LiveHost* host = live.host(name);
-    const ByteSize arc = host != nullptr ? host->arc_max.value_or(ByteSize{}) : ByteSize{};
+    ByteSize arc = host != nullptr ? host->arc_max.value_or(ByteSize{}) : ByteSize{};
+    const ResolvedHostPart* stated = find_host_part(fleet, name, "");
+    const Resolved* most = stated != nullptr ? stated->settings.find("arc_max") : nullptr;
+    const auto* wanted = most != nullptr ? std::get_if<ByteSize>(&most->value) : nullptr;
+    if (wanted != nullptr && *wanted > arc) arc = *wanted;
     const ByteSize taken = system_memory(node->memory) + arc;
     return ByteSize{node->memory.bytes - std::min(taken.bytes, node->memory.bytes)};
   };
@@ -206,7 +211,7 @@ Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const Flee
   PlanResult result = std::move(*seen);
   if (has_errors(result.diagnostics)) return result;
   result.diff = diff(result.fleet, result.live);
-  if (!options.plan.guest_memory) options.plan.guest_memory = guest_memory_of(result.live);
+  if (!options.plan.guest_memory) options.plan.guest_memory = guest_memory_of(result.live, result.fleet);
   auto planned = make_plan(result.fleet, result.diff, result.live, options.plan);
   append(result.diagnostics, std::move(planned.diagnostics));
   if (!planned.value) return result;

@@ -18,6 +18,7 @@
 #include "reconciler/execute/guest_disks.h"
 #include "reconciler/execute/guest_lifecycle.h"
 #include "reconciler/execute/guest_power.h"
+#include "reconciler/execute/hosts.h"
 #include "reconciler/execute/move_disk.h"
 #include "reconciler/execute/procedure.h"
 #include "reconciler/execute/recreate_zvol.h"
@@ -91,6 +92,12 @@ template <>
 struct ProcedureOf<DestroyDataset> : Is<DestroyDatasetProcedure> {};
 template <>
 struct ProcedureOf<DeleteStorage> : Is<DeleteStorageProcedure> {};
+template <>
+struct ProcedureOf<SetArcLimits> : Is<SetArcLimitsProcedure> {};
+template <>
+struct ProcedureOf<SetPoolProperties> : Is<SetPoolPropertiesProcedure> {};
+template <>
+struct ProcedureOf<SetTrimTimer> : Is<SetTrimTimerProcedure> {};
 template <>
 struct ProcedureOf<BackUpVm> : Is<BackUpVmProcedure> {};
 

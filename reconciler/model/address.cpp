@@ -11,7 +11,8 @@ constexpr std::array kWords = {std::pair{AddressKind::kCluster, std::string_view
                                std::pair{AddressKind::kPool, std::string_view("pool")},
                                std::pair{AddressKind::kVm, std::string_view("vm")},
                                std::pair{AddressKind::kHa, std::string_view("ha")},
-                               std::pair{AddressKind::kReplication, std::string_view("replication")}};
+                               std::pair{AddressKind::kReplication, std::string_view("replication")},
+                               std::pair{AddressKind::kHost, std::string_view("host")}};
 
 std::string_view word(AddressKind kind) {
   for (const auto& [known, text] : kWords) {
@@ -40,12 +41,14 @@ std::optional<ResourceAddress> parse_address(std::string_view text) {
     }
     const std::string_view rest = text.substr(first + 1);
     ResourceAddress address{kind, std::string(rest), {}};
-    if (kind == AddressKind::kVm) {  // pool ids may hold slashes of their own, guest names cannot
+    // Pool ids may hold slashes of their own, names of guests and nodes cannot; datasets of a node can.
+    if (kind == AddressKind::kVm || kind == AddressKind::kHost) {
       const std::size_t second = rest.find('/');
       address.name = rest.substr(0, second);
       if (second != std::string_view::npos) {
         address.part = rest.substr(second + 1);
-        if (address.part.empty() || address.part.find('/') != std::string::npos) return std::nullopt;
+        if (address.part.empty()) return std::nullopt;
+        if (kind == AddressKind::kVm && address.part.find('/') != std::string::npos) return std::nullopt;
       }
     }
     if (address.name.empty() || kind == AddressKind::kCluster) return std::nullopt;

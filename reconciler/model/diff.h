@@ -117,12 +117,23 @@ struct ReplicationDiff {
   std::vector<SettingChange> settings = {};
 };
 
+/// A node, or a pool or dataset of it: "host/pve1", "host/pve1/tank". Of the ARC limits `running` is what holds now and
+/// `configured` what modprobe.d sets at the next boot; a setting in sync has both.
+struct HostDiff {
+  ResourceAddress address = {};
+  std::vector<SettingChange> settings = {};
+  std::string blocked = {};  // why nothing can be done for it; empty: it can
+  std::string remedy = {};
+  bool by_policy = true;  // false: it cannot be looked at just now
+};
+
 struct Diff {
   std::vector<StorageDiff> storages = {};
   std::vector<PoolDiff> pools = {};
   std::vector<VmDiff> vms = {};
   std::vector<HaDiff> ha = {};
   std::vector<ReplicationDiff> replication = {};
+  std::vector<HostDiff> hosts = {};
   std::vector<Finding> findings = {};  // from resolve, plus what only the live state shows
 };
 

@@ -234,6 +234,11 @@ void add_nodes(Facts& facts, const LiveState& live) {
     if (std::string model = cpu_baseline(node.cpu_flags); !model.empty())
       facts.node_cpu.emplace(node.name, std::move(model));
   }
+  for (const LiveNode& node : live.nodes) {
+    const LiveHost* host = live.host(node.name);
+    const ByteSize memory = host != nullptr && host->memory.bytes != 0 ? host->memory : node.memory;
+    if (memory.bytes != 0) facts.node_memory.emplace(node.name, memory);
+  }
   for (const LiveHost& host : live.hosts) read_version(host.zfs_version, facts.zfs_major, facts.zfs_minor);
 }
 

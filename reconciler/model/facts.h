@@ -47,6 +47,7 @@ struct Facts {
   std::map<std::uint32_t, std::map<std::string, std::string>> disk_storage =
       {};                                            // vmid → slot → storage id it lies on now
   std::map<std::uint32_t, std::string> vm_cpu = {};  // configured CPU type of a guest ("host", "x86-64-v3")
+  std::map<std::string, ByteSize, std::less<>> node_memory = {};  // absent: unknown
   std::map<std::string, std::string, std::less<>> node_cpu =
       {};  // node → highest baseline model it can run ("x86-64-v3"); absent: unknown
 };

@@ -130,6 +130,25 @@ struct WrittenPool {
   std::optional<Spanned<std::string>> comment = {};
 };
 
+/// A zpool or a dataset of a node. `settings` of a pool holds keys of homes kPoolProperty and, for its root dataset,
+/// kDatasetProperty; those of a dataset only the latter.
+struct WrittenHostPart {
+  std::string name = {};  // "tank", "tank/backup"
+  SourceSpan span = {};
+  bool is_pool = false;
+  WrittenSettings settings = {};
+};
+
+/// What a node is to be like. Only what is named here is touched.
+struct WrittenHost {
+  std::string node = {};
+  SourceSpan span = {};
+  WrittenSettings settings = {};  // kHostOption
+  bool arc_by_rule = false;       // arc_max: auto
+  SourceSpan arc_by_rule_span = {};
+  std::vector<WrittenHostPart> parts = {};  // sorted by name
+};
+
 /// How to reach the cluster. Secrets are never here.
 struct WrittenCluster {
   SourceSpan span = {};
@@ -163,6 +182,7 @@ struct FleetDocument {
   std::vector<WrittenLane> lanes = {};
   std::vector<WrittenRole> roles = {};  // built-ins included
   std::vector<WrittenPool> pools = {};
+  std::vector<WrittenHost> hosts = {};
   std::vector<WrittenVm> vms = {};
   std::vector<WrittenSuppression> suppressions = {};  // in the order they are written
 };

@@ -71,6 +71,16 @@ struct LiveSwap {
   bool on_zfs = false;
 };
 
+/// The one file of modprobe.d that is written; every other belongs to somebody else.
+inline constexpr std::string_view kOwnModprobeFile = "/etc/modprobe.d/pvereconcile-zfs.conf";
+
+/// One parameter of zfs that a file sets for the next boot.
+struct ModprobeOption {
+  std::string file = {};  // "/etc/modprobe.d/zfs.conf"
+  std::string name = {};  // "zfs_arc_max"
+  std::string value = {};
+};
+
 /// A node as host access found it.
 struct LiveHost {
   std::string node = {};
@@ -82,7 +92,8 @@ struct LiveHost {
   std::optional<ByteSize> arc_min = {}, arc_max = {}, arc_size = {};
   FlatMap<std::string> zfs_parameters = {};    // /sys/module/zfs/parameters that the rules name
   FlatMap<std::string> modprobe_options = {};  // what modprobe.d sets for zfs at the next boot
-  std::vector<std::string> trim_timers = {};   // enabled units that trim
+  std::vector<ModprobeOption> modprobe = {};   // the same with the files, in the order in which they are read
+  std::vector<std::string> trim_timers = {};   // enabled units and cron jobs that trim, sorted
   std::vector<LiveZpool> zpools = {};          // sorted by name
   std::vector<LiveDataset> datasets = {};      // sorted by name
   std::vector<LiveMount> mounts = {};

@@ -293,7 +293,11 @@ Form form_of(const Setting& setting) {
     case Home::kFact:
     case Home::kHa:
     case Home::kReplication:
+    case Home::kHostOption:
+    case Home::kPoolProperty:
       return Form::kPlain;
+    case Home::kDatasetProperty:
+      return is("recordsize") ? Form::kBlocksize : Form::kPlain;
   }
   return Form::kPlain;
 }

@@ -68,6 +68,9 @@ std::string_view procedure_name(const Procedure& procedure) {
     std::string_view operator()(const DestroyDataset&) const { return "destroy-dataset"; }
     std::string_view operator()(const DeleteStorage&) const { return "delete-storage"; }
     std::string_view operator()(const BackUpVm&) const { return "back-up-vm"; }
+    std::string_view operator()(const SetArcLimits&) const { return "set-arc-limits"; }
+    std::string_view operator()(const SetPoolProperties&) const { return "set-pool-properties"; }
+    std::string_view operator()(const SetTrimTimer&) const { return "set-trim-timer"; }
   };
   return std::visit(Name{}, procedure);
 }
@@ -102,6 +105,9 @@ PlanTotals totals(const Plan& plan) {
     void operator()(const CreateDataset&) const { ++sum.create; }
     void operator()(const BackUpVm&) const { ++sum.create; }
     void operator()(const SetZvolProperties&) const { ++sum.change; }
+    void operator()(const SetArcLimits&) const { ++sum.change; }
+    void operator()(const SetPoolProperties&) const { ++sum.change; }
+    void operator()(const SetTrimTimer&) const { ++sum.change; }
     void operator()(const RetireVolume&) const {}  // a note, not a change
     // A swap ends a move that is counted already.
     void operator()(const SwapZvol&) const { ++sum.change; }

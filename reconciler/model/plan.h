@@ -218,6 +218,26 @@ struct DestroyDataset {
   std::string dataset = {};
   std::string guid = {};
 };
+/// Limits of the ARC, zero for one that is left alone: the module's parameters now, and `options`, the parameters of
+/// zfs in the file of modprobe.d that is ours (kOwnModprobeFile), for the next boot.
+struct SetArcLimits {
+  std::string node = {};
+  ByteSize max = {};
+  ByteSize min = {};
+  FlatMap<std::string> options = {};
+};
+/// Native properties of a zpool.
+struct SetPoolProperties {
+  std::string node = {};
+  std::string pool = {};
+  FlatMap<std::string> set = {};
+};
+/// The timer that trims a pool: "monthly", "weekly" or "none". The other one is disabled.
+struct SetTrimTimer {
+  std::string node = {};
+  std::string pool = {};
+  std::string timer = {};
+};
 /// Removes a storage entry; what lies on the storage stays.
 struct DeleteStorage {
   std::string id = {};
@@ -264,11 +284,11 @@ struct SetReplication {
   FlatMap<std::string> set = {};
 };
 
-using Procedure =
-    std::variant<CreateStorage, UpdateStorage, CreatePool, AddToPool, CreateVm, CloneVm, SetVmOptions, SetDriveOptions,
-                 AddDisk, AttachVolume, DetachDisk, DestroyVolume, ResizeDisk, MoveDisk, RestartVm, StartVm, StopVm,
-                 DestroyVm, SetHa, RemoveHa, SetReplication, RetireVolume, CreateDataset, SetZvolProperties, SwapZvol,
-                 RecreateZvol, RollBackZvol, DestroyDataset, DeleteStorage, BackUpVm>;
+using Procedure = std::variant<CreateStorage, UpdateStorage, CreatePool, AddToPool, CreateVm, CloneVm, SetVmOptions,
+                               SetDriveOptions, AddDisk, AttachVolume, DetachDisk, DestroyVolume, ResizeDisk, MoveDisk,
+                               RestartVm, StartVm, StopVm, DestroyVm, SetHa, RemoveHa, SetReplication, RetireVolume,
+                               CreateDataset, SetZvolProperties, SwapZvol, RecreateZvol, RollBackZvol, DestroyDataset,
+                               DeleteStorage, BackUpVm, SetArcLimits, SetPoolProperties, SetTrimTimer>;
 /// "move-disk", "set-vm-options": the name in plans, events and reports.
 [[nodiscard]] std::string_view procedure_name(const Procedure& procedure);
 

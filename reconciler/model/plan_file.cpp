@@ -156,6 +156,18 @@ void walk(V& v, BackUpVm& p) {
   v("vmid", p.vmid), v("storage", p.storage), v("newer_than", p.newer_than);
 }
 template <class V>
+void walk(V& v, SetArcLimits& p) {
+  v("node", p.node), v("max", p.max), v("min", p.min), v("options", p.options);
+}
+template <class V>
+void walk(V& v, SetPoolProperties& p) {
+  v("node", p.node), v("pool", p.pool), v("set", p.set);
+}
+template <class V>
+void walk(V& v, SetTrimTimer& p) {
+  v("node", p.node), v("pool", p.pool), v("timer", p.timer);
+}
+template <class V>
 void walk(V& v, StrategyOffer& p) {
   v("strategy", p.strategy), v("possible", p.possible), v("chosen", p.chosen), v("why", p.why), v("remedy", p.remedy),
       v("needs", p.needs);

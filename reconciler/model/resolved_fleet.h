@@ -20,7 +20,7 @@
 
 namespace pvr {
 
-enum class Layer : std::uint8_t { kRole, kVm, kDisk, kStorage, kFleet };
+enum class Layer : std::uint8_t { kRole, kVm, kDisk, kStorage, kFleet, kHost };
 
 /// Why a value is what it is. Explains and never decides: nothing may branch on it except Z2 (a mere default recreates
 /// nothing) and texts.
@@ -134,10 +134,25 @@ struct ResolvedStorage {
   bool reference_only = false;
 };
 
+/// A node, a zpool or a dataset of it (`name` empty for the node itself).
+struct ResolvedHostPart {
+  std::string name = {};
+  SourceSpan span = {};
+  bool is_pool = false;
+  ResolvedSettings settings = {};
+};
+
+struct ResolvedHost {
+  std::string node = {};
+  SourceSpan span = {};
+  std::vector<ResolvedHostPart> parts = {};  // the node itself first, then sorted by name
+};
+
 struct ResolvedFleet {
   std::shared_ptr<const FleetDocument> document = {};
   std::vector<ResolvedStorage> storages = {};  // sorted by id, classes included
   std::vector<ResolvedVm> vms = {};            // sorted by name
+  std::vector<ResolvedHost> hosts = {};        // sorted by node
   std::vector<Finding> findings = {};          // sorted
 };
 

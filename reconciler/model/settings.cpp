@@ -481,17 +481,51 @@ constexpr auto kStorageOptions = std::to_array<Setting>({
     storage_key("fuse", {.kind = kBool, .types = "cephfs", .default_text = "0", .help = "Mount through FUSE."}),
 });
 
+// Facts: zfs(4), zpoolprops(7) and zfsprops(7) of OpenZFS 2.3; zfs-trim-weekly@ and zfs-trim-monthly@ are timers of
+// Debian's zfsutils-linux.
+constexpr auto kHostKeys = std::to_array<Setting>({
+    {.name = "arc_max", .home = kHostOption, .kind = kSize, .effect = kAtOnce, .minimum = 64LL << 20, .maximum = 1LL << 46,
+     .help = "Most memory of the ZFS cache (zfs_arc_max), now and after a boot. auto: what rule Z13 advises."},
+    {.name = "arc_min", .home = kHostOption, .kind = kSize, .effect = kAtOnce, .minimum = 32LL << 20, .maximum = 1LL << 46,
+     .help = "What the ZFS cache keeps when memory is short (zfs_arc_min); a quarter of arc_max when left out."},
+    {.name = "autotrim", .home = kPoolProperty, .kind = kEnum, .values = "on|off", .default_text = "off",
+     .effect = kAtOnce, .help = "Freed blocks are trimmed as they come."},
+    {.name = "trim", .home = kPoolProperty, .kind = kEnum, .values = "monthly|weekly|none", .effect = kAtOnce,
+     .help = "Timer that trims the whole pool."},
+    {.name = "atime", .home = kDatasetProperty, .kind = kEnum, .values = "on|off", .effect = kAtOnce,
+     .help = "Reading a file writes its access time."},
+    {.name = "relatime", .home = kDatasetProperty, .kind = kEnum, .values = "on|off", .effect = kAtOnce,
+     .help = "With atime: only once a day, or after a change."},
+    {.name = "compression", .home = kDatasetProperty, .kind = kEnum, .values = kCompressions,
+     .effect = kNewBlocksOnly, .help = "Compression of new blocks; inherited below."},
+    {.name = "dnodesize", .home = kDatasetProperty, .kind = kEnum, .values = "legacy|auto|1k|2k|4k|8k|16k",
+     .effect = kNewBlocksOnly, .help = "Room for attributes in the inode of new files."},
+    {.name = "logbias", .home = kDatasetProperty, .kind = kEnum, .values = "latency|throughput", .effect = kAtOnce,
+     .help = "What synchronous writes are tuned for."},
+    {.name = "primarycache", .home = kDatasetProperty, .kind = kEnum, .values = "all|none|metadata",
+     .effect = kAtOnce, .help = "What the ARC keeps."},
+    {.name = "recordsize", .home = kDatasetProperty, .kind = kSize, .effect = kNewBlocksOnly, .minimum = 512,
+     .maximum = 16LL << 20, .help = "Largest block of new files: 128KiB for containers, 1MiB for backups."},
+    {.name = "sync", .home = kDatasetProperty, .kind = kEnum, .values = "standard|always", .effect = kAtOnce,
+     .help = "Synchronous writes. disabled loses confirmed writes and is not offered (rule Z5)."},
+    {.name = "xattr", .home = kDatasetProperty, .kind = kEnum, .values = "on|off|sa|dir", .effect = kNewBlocksOnly,
+     .help = "Where extended attributes lie; sa: in the inode."},
+});
+
 // clang-format on
 
 // A plain key sorts before the numbered family of the same name (numa, numa0…).
 constexpr auto order(const Setting& row) { return std::make_tuple(row.home, row.name, row.count); }
 
 constexpr auto kCatalogue = [] {
-  std::array<Setting, kVmOptions.size() + kDriveOptions.size() + kDiskKeys.size() + kStorageOptions.size()> rows{};
+  std::array<Setting,
+             kVmOptions.size() + kDriveOptions.size() + kDiskKeys.size() + kStorageOptions.size() + kHostKeys.size()>
+      rows{};
   auto out = std::ranges::copy(kVmOptions, rows.begin()).out;
   out = std::ranges::copy(kDriveOptions, out).out;
   out = std::ranges::copy(kDiskKeys, out).out;
-  std::ranges::copy(kStorageOptions, out);
+  out = std::ranges::copy(kStorageOptions, out).out;
+  std::ranges::copy(kHostKeys, out);
   std::ranges::sort(rows, {}, [](const Setting& row) { return order(row); });
   return rows;
 }();

@@ -9,6 +9,7 @@
 
 #include "reconciler/model/option_codec.h"
 #include "reconciler/planning/compare.h"
+#include "reconciler/planning/diff_hosts.h"
 #include "reconciler/planning/diff_vm.h"
 
 namespace pvr {
@@ -241,6 +242,7 @@ Diff diff(const ResolvedFleet& fleet, const LiveState& live, DiffDetail detail) 
     if (std::optional<HaDiff> ha = diff_ha(vm, live, detail)) out.ha.push_back(std::move(*ha));
     diff_replication(vm, live, detail, out.replication);
   }
+  out.hosts = diff_hosts(fleet, live, detail, out.findings);
   const auto by_address = [](const auto& entry) -> const ResourceAddress& { return entry.address; };
   std::ranges::stable_sort(out.storages, {}, by_address);
   std::ranges::stable_sort(out.vms, {}, by_address);
@@ -267,6 +269,10 @@ bool has_changes(const Diff& diff) {
          std::ranges::any_of(diff.storages,
                              [&](const StorageDiff& s) {
                                return s.missing || !s.fixed.empty() || std::ranges::any_of(s.properties, is_change);
+                             }) ||
+         std::ranges::any_of(diff.hosts,
+                             [&](const HostDiff& host) {
+                               return !host.blocked.empty() || std::ranges::any_of(host.settings, is_change);
                              }) ||
          std::ranges::any_of(diff.ha, [](const HaDiff& ha) { return ha.action != HaDiff::Action::kNone; }) ||
          std::ranges::any_of(diff.replication,

@@ -84,6 +84,11 @@ bool exists(const ResolvedFleet& fleet, const ResourceAddress& target) {
              std::ranges::find(fleet.document->pools, target.name, &WrittenPool::id) != fleet.document->pools.end();
     case AddressKind::kCluster:
       return true;
+    case AddressKind::kHost: {
+      const auto host = std::ranges::find(fleet.hosts, target.name, &ResolvedHost::node);
+      return host != fleet.hosts.end() &&
+             std::ranges::find(host->parts, target.part, &ResolvedHostPart::name) != host->parts.end();
+    }
     default:
       break;
   }
@@ -154,11 +159,11 @@ Checked<Plan> make_plan(const ResolvedFleet& fleet, const Diff& diff, const Live
   for (const std::string& text : options.targets) {
     const std::optional<ResourceAddress> target = parse_address(text);
     if (!target || !exists(fleet, *target)) {
-      out.diagnostics.push_back(
-          {.code = "plan.target.unknown",
-           .summary = "Unknown target",
-           .detail = fmt::format("\"{}\" is nothing in this fleet. Write vm/NAME, vm/NAME/DISK, storage/ID or pool/ID.",
-                                 text)});
+      out.diagnostics.push_back({.code = "plan.target.unknown",
+                                 .summary = "Unknown target",
+                                 .detail = fmt::format("\"{}\" is nothing in this fleet. Write vm/NAME, vm/NAME/DISK, "
+                                                       "storage/ID, pool/ID, host/NODE or host/NODE/DATASET.",
+                                                       text)});
       continue;
     }
     targets.push_back(*target);
@@ -169,6 +174,7 @@ Checked<Plan> make_plan(const ResolvedFleet& fleet, const Diff& diff, const Live
   b.plan.findings = diff.findings;
   plan_storages(b);
   plan_pools(b);
+  plan_hosts(b);
   for (const VmDiff& vm : diff.vms) plan_guest(b, vm);
   plan_pool_members(b);
   plan_ha(b);

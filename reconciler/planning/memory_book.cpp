@@ -39,6 +39,13 @@ std::optional<std::string> MemoryBook::give(const std::string& node, Vmid vmid, 
   return std::nullopt;
 }
 
+ByteSize MemoryBook::given(const std::string& node) const {
+  const auto at = nodes_.find(node);
+  return at == nodes_.end() ? ByteSize{} : at->second.total;
+}
+
+std::optional<ByteSize> MemoryBook::room(const std::string& node) const { return room_ ? room_(node) : std::nullopt; }
+
 void MemoryBook::enter(Account& account, Vmid vmid, ByteSize memory) {
   ByteSize& had = account.guests[vmid.number];
   account.total = ByteSize{account.total.bytes - had.bytes + memory.bytes};

@@ -23,6 +23,10 @@ class MemoryBook {
   /// Why the guest cannot run on the node with `memory`; nothing: it can, and counts with it from now on.
   [[nodiscard]] std::optional<std::string> give(const std::string& node, Vmid vmid, ByteSize memory);
 
+  /// What the guests of a node that count have together, and what they may have (nothing: unknown).
+  [[nodiscard]] ByteSize given(const std::string& node) const;
+  [[nodiscard]] std::optional<ByteSize> room(const std::string& node) const;
+
  private:
   struct Account {
     std::map<std::uint32_t, ByteSize> guests = {};

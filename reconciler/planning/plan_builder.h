@@ -67,6 +67,8 @@ class PlanBuilder {
 // The parts.
 void plan_storages(PlanBuilder& builder);
 void plan_pools(PlanBuilder& builder);
+/// Nodes: ARC, trimming, properties of pools and datasets.
+void plan_hosts(PlanBuilder& builder);
 /// Adds members; after the guests, because creation puts new ones in.
 void plan_pool_members(PlanBuilder& builder);
 void plan_existing_guest(PlanBuilder& builder, const ResolvedVm& vm, const VmDiff& diff, const LiveVm& guest);

@@ -3,6 +3,7 @@
 #include "reconciler/policy/audit_rules.h"
 #include "reconciler/policy/disk_rules.h"
 #include "reconciler/policy/guest_rules.h"
+#include "reconciler/policy/host_rules.h"
 #include "reconciler/policy/rule.h"
 #include "reconciler/policy/storage_rules.h"
 #include "reconciler/policy/zvol_rules.h"
@@ -101,7 +102,7 @@ constexpr RuleRow kRules[] = {
     {"Z6", "logbias, compression, primarycache", "default + warning + check",
      "latency (throughput for bulk and media when stated), lz4 (zstd for backups), all (metadata when stated).",
      "S0, S1", "disk, zvol, dataset"},
-    {"Z7", "atime=off, xattr=sa, dnodesize=auto; recordsize by use", "check",
+    {"Z7", "atime=off, xattr=sa, dnodesize=auto; recordsize by use", "default + check",
      "128k for containers, 1M for backups; zvols do not use recordsize.", "S0, S1", "pool, dataset"},
     {"Z8", "ashift=12", "check", "Immutable, so it can only be told.", "S0, S1", "pool"},
     {"Z9", "mirrors below VM disks", "check",
@@ -109,10 +110,11 @@ constexpr RuleRow kRules[] = {
      "and single disks are told.",
      "S1", "pool"},
     {"Z10", "capacity", "check", "80 % warn, 85 % strong, 90 % refuses everything that adds data.", "S0, S1", "pool"},
-    {"Z11", "SSD pools are trimmed", "check", "A monthly zpool trim or autotrim.", "S0", "pool"},
+    {"Z11", "SSD pools are trimmed", "default + check", "A monthly zpool trim or autotrim.", "S0", "pool"},
     {"Z12", "log and special devices", "check",
      "A log needs power-loss protection and a mirror, a special vdev a mirror.", "S0, S1", "pool"},
-    {"Z13", "ARC and memory", "check", "Guests + ARC + system must fit into the memory of the node.", "S1", "host"},
+    {"Z13", "ARC and memory", "default + check", "Guests + ARC + system must fit into the memory of the node.", "S1",
+     "host"},
     {"Z14", "no swap on ZFS", "check", "It hangs the host when memory is short.", "S1", "host"},
     {"Z15", "volmode default or dev for VM disks", "check", "The device must exist, and whole.", "S1", "zvol"},
     {"Z16", "pools are healthy and scrubbed", "check",
@@ -176,6 +178,12 @@ std::vector<TableRow> table_rows() {
   add(out, "sparse, default", kSparseDefaults);
   add(out, "blocksize, default", kBlocksizeDefaults);
   add(out, "shared, default", kSharedDefaults);
+  add(out, "trim of a pool, default", kPoolTrimDefaults);
+  add(out, "atime, default", kPoolAtimeDefaults);
+  add(out, "xattr, default", kPoolXattrDefaults);
+  add(out, "dnodesize, default", kPoolDnodesizeDefaults);
+  add(out, "arc_max, default", kArcMaxDefaults);
+  add(out, "arc_min, default", kArcMinDefaults);
   add(out, "zvol, check", zvol_checks());
   add(out, "pool, check", pool_checks());
   add(out, "dataset, check", dataset_checks());

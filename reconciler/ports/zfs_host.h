@@ -5,6 +5,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "reconciler/base/flat_map.h"
@@ -29,6 +30,9 @@ class ZfsReader {
   virtual ~ZfsReader() = default;
   /// Everything, in one round trip. What of it cannot be read is in `gaps`.
   [[nodiscard]] virtual Result<LiveHost> host(const std::string& node) = 0;
+  /// Of all this only what the fleet can set besides datasets: pools with their properties, ARC, parameters and
+  /// modprobe.d of zfs, timers, mounts. Quick however many datasets there are. What cannot be read is an error.
+  [[nodiscard]] virtual Result<LiveHost> settings(const std::string& node) = 0;
   /// The files of all VMs of the cluster, in one round trip to any node of it; sorted by vmid.
   [[nodiscard]] virtual Result<std::vector<GuestFile>> guest_files(const std::string& node) = 0;
   /// One dataset as it is now; nothing: there is none of that name.
@@ -75,6 +79,16 @@ class ZfsHost : public ZfsReader {
   /// An empty text takes the property away again: it is inherited, a mark is gone.
   [[nodiscard]] virtual Status set_properties(const std::string& node, const std::string& dataset,
                                               const FlatMap<std::string>& set) = 0;
+  [[nodiscard]] virtual Status set_pool_properties(const std::string& node, const std::string& pool,
+                                                   const FlatMap<std::string>& set) = 0;
+  /// Parameters of the running zfs module, one after the other in this order: of the ARC's limits each is checked
+  /// against the other as it is by then, and one that does not fit is ignored without a word.
+  [[nodiscard]] virtual Status set_parameters(const std::string& node,
+                                              const std::vector<std::pair<std::string, std::string>>& set) = 0;
+  /// Makes kOwnModprobeFile set exactly these parameters of zfs, as a whole or not at all; no other file is touched.
+  [[nodiscard]] virtual Status write_modprobe(const std::string& node, const FlatMap<std::string>& options) = 0;
+  /// Enables and starts a timer of systemd, or disables and stops it: "zfs-trim-monthly@tank.timer".
+  [[nodiscard]] virtual Status set_timer(const std::string& node, const std::string& unit, bool enabled) = 0;
   /// A file system that PVE can use as the `pool` of a zfspool storage; never mounted.
   [[nodiscard]] virtual Status create_dataset(const std::string& node, const std::string& name,
                                               const FlatMap<std::string>& properties) = 0;

@@ -12,6 +12,7 @@
 #include "reconciler/model/settings.h"
 #include "reconciler/policy/disk_rules.h"
 #include "reconciler/policy/guest_rules.h"
+#include "reconciler/policy/host_rules.h"
 #include "reconciler/policy/rule.h"
 #include "reconciler/policy/storage_rules.h"
 #include "reconciler/policy/zvol_rules.h"
@@ -113,6 +114,20 @@ std::optional<Reason> storage_reason(const ResolvedStorage& storage, std::string
   return std::nullopt;
 }
 
+const Setting* host_setting(std::string_view key) {
+  return find_any({Home::kHostOption, Home::kPoolProperty, Home::kDatasetProperty}, key);
+}
+
+std::optional<Reason> host_reason(std::string_view key) {
+  if (key == "arc_max") return reason_of(&kArcMaxDefaults[0]);
+  if (key == "arc_min") return reason_of(&kArcMinDefaults[0]);
+  if (key == "trim") return reason_of(&kPoolTrimDefaults[0]);
+  if (key == "atime") return reason_of(&kPoolAtimeDefaults[0]);
+  if (key == "xattr") return reason_of(&kPoolXattrDefaults[0]);
+  if (key == "dnodesize") return reason_of(&kPoolDnodesizeDefaults[0]);
+  return std::nullopt;
+}
+
 std::string_view layer_name(Layer layer) {
   switch (layer) {
     case Layer::kRole:
@@ -123,6 +138,8 @@ std::string_view layer_name(Layer layer) {
       return "disk";
     case Layer::kStorage:
       return "storage";
+    case Layer::kHost:
+      return "host";
     case Layer::kFleet:
       return "lane";
   }
@@ -220,6 +237,13 @@ const ResolvedStorage* find_storage(const ResolvedFleet& fleet, std::string_view
   return at == fleet.storages.end() ? nullptr : &*at;
 }
 
+const ResolvedHostPart* find_host_part(const ResolvedFleet& fleet, std::string_view node, std::string_view part) {
+  const auto host = std::ranges::find(fleet.hosts, node, &ResolvedHost::node);
+  if (host == fleet.hosts.end()) return nullptr;
+  const auto at = std::ranges::find(host->parts, part, &ResolvedHostPart::name);
+  return at == host->parts.end() ? nullptr : &*at;
+}
+
 std::optional<Explanation> explain(const ResolvedFleet& fleet, const ResolvedVm& vm, const ResolvedDisk& disk,
                                    std::string_view key) {
   const Resolved* resolved = disk.settings.find(key);
@@ -266,6 +290,20 @@ std::optional<Explanation> explain(const ResolvedFleet& fleet, const ResolvedSto
   return out;
 }
 
+std::optional<Explanation> explain(const ResolvedFleet& fleet, std::string_view node, const ResolvedHostPart& part,
+                                   std::string_view key) {
+  const Resolved* resolved = part.settings.find(key);
+  if (resolved == nullptr) return std::nullopt;
+  Explanation out = explain_resolved(*fleet.document, *resolved, host_setting(key), host_reason(key));
+  out.address = {AddressKind::kHost, std::string(node), part.name};
+  out.key = std::string(key);
+  return out;
+}
+
+std::vector<Explanation> explain_all(const ResolvedFleet& fleet, std::string_view node, const ResolvedHostPart& part) {
+  return explain_keys(keys_of(part.settings), [&](const std::string& key) { return explain(fleet, node, part, key); });
+}
+
 std::vector<Explanation> explain_all(const ResolvedFleet& fleet, const ResolvedVm& vm, const ResolvedDisk& disk) {
   std::set<std::string, std::less<>> keys = keys_of(disk.settings);
   for (const std::string_view key : {"cache", "aio", "iothread", "discard", "ssd", "volblocksize"}) keys.emplace(key);
@@ -286,6 +324,8 @@ std::string rule_reason(const ResolvedFleet& fleet, const ResourceAddress& addre
   std::optional<Reason> reason;
   if (address.kind == AddressKind::kStorage) {
     if (const ResolvedStorage* storage = find_storage(fleet, address.name)) reason = storage_reason(*storage, key);
+  } else if (address.kind == AddressKind::kHost) {
+    reason = host_reason(key);
   } else if (const ResolvedVm* vm = find_vm(fleet, address.name)) {
     const ResolvedDisk* disk = address.part.empty() ? nullptr : find_disk(*vm, address.part);
     if (disk == nullptr) {

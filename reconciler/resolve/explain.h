@@ -35,6 +35,9 @@ struct Explanation {
 [[nodiscard]] const ResolvedVm* find_vm(const ResolvedFleet& fleet, std::string_view name);
 /// A disk by its name or its slot.
 [[nodiscard]] const ResolvedDisk* find_disk(const ResolvedVm& vm, std::string_view name_or_slot);
+/// A node of `hosts:`, or a pool or dataset of it; null: the fleet says nothing about it.
+[[nodiscard]] const ResolvedHostPart* find_host_part(const ResolvedFleet& fleet, std::string_view node,
+                                                     std::string_view part);
 [[nodiscard]] const ResolvedStorage* find_storage(const ResolvedFleet& fleet, std::string_view id);
 
 /// One key of a disk, of the options of a VM, of a storage. Nothing when neither anybody stated it nor a rule speaks
@@ -45,11 +48,16 @@ struct Explanation {
                                                  std::string_view key);
 [[nodiscard]] std::optional<Explanation> explain(const ResolvedFleet& fleet, const ResolvedStorage& storage,
                                                  std::string_view key);
+[[nodiscard]] std::optional<Explanation> explain(const ResolvedFleet& fleet, std::string_view node,
+                                                 const ResolvedHostPart& part, std::string_view key);
 /// Every key that has an explanation, sorted by name.
 [[nodiscard]] std::vector<Explanation> explain_all(const ResolvedFleet& fleet, const ResolvedVm& vm,
                                                    const ResolvedDisk& disk);
 [[nodiscard]] std::vector<Explanation> explain_all(const ResolvedFleet& fleet, const ResolvedVm& vm);
 [[nodiscard]] std::vector<Explanation> explain_all(const ResolvedFleet& fleet, const ResolvedStorage& storage);
+
+[[nodiscard]] std::vector<Explanation> explain_all(const ResolvedFleet& fleet, std::string_view node,
+                                                   const ResolvedHostPart& part);
 
 /// "cache=none  rule C1: past the host page cache; on ZFS the ARC is already the cache [S0]"
 [[nodiscard]] std::string one_line(const Explanation& explanation);

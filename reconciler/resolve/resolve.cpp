@@ -29,12 +29,14 @@ void Resolver::run() {
   out_.document = document_;
   out_.vms.reserve(document_->vms.size());
   for (const WrittenVm& vm : document_->vms) resolve_vm(vm);
+  resolve_hosts();
   resolve_storages();  // last: classes and notices depend on who uses them
 }
 
 Checked<ResolvedFleet> Resolver::take() {
   std::ranges::sort(out_.storages, {}, &ResolvedStorage::id);
   std::ranges::sort(out_.vms, {}, &ResolvedVm::name);
+  std::ranges::sort(out_.hosts, {}, &ResolvedHost::node);
   std::ranges::stable_sort(out_.findings, {}, [](const Finding& f) { return std::tie(f.where, f.rule, f.what); });
   sort_diagnostics(diagnostics_);
   return {std::move(out_), std::move(diagnostics_)};

@@ -57,6 +57,9 @@ class Resolver {
   void resolve_vm(const WrittenVm& written);
   void find_devices(VmContext& vm);
   void derive_mobility(VmContext& vm);
+  // hosts.cpp
+  void resolve_hosts();
+
   void guest_options(VmContext& vm);
   void check_guest(VmContext& vm);
   void cpu_baseline(VmContext& vm);

@@ -136,6 +136,16 @@ void add_node_methods(MethodTable& table) {
   version.handler = [](Call& call) { return version_json(call.world.node(call.node)); };
   table.push_back(std::move(version));
 
+  // Fact: localtime is the epoch's seconds shifted by the zone; nodes here are at UTC.
+  MethodSpec time{.verb = "GET", .path = "/nodes/{node}/time", .proxy_to_node = true};
+  time.params = {node_param()};
+  time.permission = needs_privilege("/nodes/{node}", "Sys.Audit");
+  time.handler = [](Call& call) -> json {
+    const std::int64_t now = call.world.now_seconds();
+    return {{"time", now}, {"localtime", now}, {"timezone", "UTC"}};
+  };
+  table.push_back(std::move(time));
+
   MethodSpec status{.verb = "GET", .path = "/nodes/{node}/status", .proxy_to_node = true};
   status.params = {node_param()};
   status.permission = needs_privilege("/nodes/{node}", "Sys.Audit");

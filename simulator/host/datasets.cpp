@@ -41,6 +41,7 @@ constexpr Native kNatives[] = {
     {"canmount", "on", "on|off|noauto", false, 'f'},
     {"mountpoint", "", "", true, 'f'},
     {"xattr", "sa", "on|off|sa|dir", true, 'f'},
+    {"dnodesize", "legacy", "legacy|auto|1k|2k|4k|8k|16k", true, 'f'},
     {"acltype", "off", "off|nfsv4|posix|posixacl", true, 'f'},
     {"special_small_blocks", "0", "", true, 'f'},
 };
@@ -256,6 +257,11 @@ std::string property_refusal(const Dataset& dataset, std::string_view name, std:
                 : quoted +
                       " must be one of 'on | off | lzjb | gzip | gzip-[1-9] | zle | lz4 | zstd | zstd-[1-19] | "
                       "zstd-fast | zstd-fast-[1-10,20,30,40,50,60,70,80,90,100,500,1000]'";
+  }
+  if (name == "recordsize") {
+    const std::int64_t size = zfs_number(value);
+    const bool good = size >= 512 && size <= (16LL << 20) && (size & (size - 1)) == 0;
+    return good ? std::string() : quoted + " must be power of 2 from 512B to 16M";
   }
   if (known->values.empty() || is_word_of(value, known->values)) return {};
   std::string words;

@@ -72,7 +72,8 @@ std::string assign(HostCall& call, const Dataset& dataset, const std::string& na
     volume->size = size;  // Fact: shrinking is not asked about, nor is an open device
     return {};
   }
-  own_properties(dataset)[name] = value;
+  // Fact: numbers are shown in bytes (-p), however they were written.
+  own_properties(dataset)[name] = name == "recordsize" ? std::to_string(zfs_number(value)) : value;
   return {};
 }
 

@@ -1,4 +1,4 @@
-// zpool list, get and status.
+// zpool list, get, set, scrub and status.
 
 #include <algorithm>
 #include <array>
@@ -114,6 +114,33 @@ HostAnswer get(HostCall& call) {
   return answer;
 }
 
+// Facts: one property at a time; a refused value ends with code 1.
+HostAnswer set(HostCall& call) {
+  if (call.argv.size() < 3 || call.argv[2].find('=') == std::string::npos)
+    return usage("missing property=value argument");
+  if (call.argv.size() < 4) return usage("missing pool name");
+  if (call.argv.size() > 4) return usage("too many pool names");
+  const auto equals = call.argv[2].find('=');
+  const std::string name = call.argv[2].substr(0, equals);
+  const std::string value = call.argv[2].substr(equals + 1);
+  const auto pool = call.node.pools.find(call.argv[3]);
+  if (pool == call.node.pools.end()) return refuse(1, "cannot open '" + call.argv[3] + "': no such pool");
+  const std::string cannot = "cannot set property for '" + call.argv[3] + "': ";
+  if (name != "autotrim") return refuse(1, cannot + "invalid property '" + name + "'");
+  if (value != "on" && value != "off") return refuse(1, cannot + "'autotrim' must be one of 'off | on'");
+  pool->second.autotrim = value == "on";
+  return {};
+}
+
+// A scrub takes its time on a real pool; here it has ended at once.
+HostAnswer scrub(HostCall& call) {
+  if (call.argv.size() != 3) return usage("missing pool name argument");
+  const auto pool = call.node.pools.find(call.argv[2]);
+  if (pool == call.node.pools.end()) return refuse(1, "cannot open '" + call.argv[2] + "': no such pool");
+  pool->second.scrub_age = 0;
+  return {};
+}
+
 std::string date_text(std::int64_t seconds) {
   const auto time = static_cast<std::time_t>(seconds);
   std::tm parts{};
@@ -189,6 +216,8 @@ HostAnswer run_zpool(HostCall& call) {
   if (verb == "list") return list(call);
   if (verb == "get") return get(call);
   if (verb == "status") return status(call);
+  if (verb == "set") return set(call);
+  if (verb == "scrub") return scrub(call);
   return usage("unrecognized command '" + verb + "'");
 }
 

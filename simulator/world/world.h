@@ -195,7 +195,7 @@ struct HostFacts {
   std::vector<std::string> timers = {};  // enabled ones
   bool trim_cron = false;                // Debian's monthly trim of zpools
   Section parameters = {};               // of the zfs module
-  Section modprobe = {};                 // options zfs …
+  Section modprobe = {};                 // files of /etc/modprobe.d: path, text
   std::vector<std::string> tools = {"perl", "qemu-img", "zfs", "zpool", "udevadm", "dd"};
 };
 

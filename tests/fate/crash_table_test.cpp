@@ -17,8 +17,10 @@
 #include "reconciler/execute/guest_disks.h"
 #include "reconciler/execute/guest_lifecycle.h"
 #include "reconciler/execute/guest_power.h"
+#include "reconciler/execute/hosts.h"
 #include "reconciler/execute/move_disk.h"
 #include "reconciler/execute/recreate_zvol.h"
+#include "simulator/world/world.h"
 #include "tests/scenarios/world.h"
 
 namespace pvr::scenario {
@@ -46,7 +48,8 @@ using AllCarriers =
              AttachVolumeProcedure, DetachDiskProcedure, DestroyVolumeProcedure, ResizeDiskProcedure, MoveDiskProcedure,
              RestartVmProcedure, StartVmProcedure, StopVmProcedure, CreateDatasetProcedure, SetZvolPropertiesProcedure,
              RetireVolumeProcedure, DestroyDatasetProcedure, SwapZvolProcedure, RecreateZvolProcedure,
-             RollBackZvolProcedure, BackUpVmProcedure>;
+             RollBackZvolProcedure, BackUpVmProcedure, SetArcLimitsProcedure, SetPoolPropertiesProcedure,
+             SetTrimTimerProcedure>;
 static_assert(AllCarriers::kCount == std::variant_size_v<Procedure>, "every procedure of a plan has its table here");
 
 constexpr DriveSlot kScsi0{Bus::kScsi, 0};
@@ -179,6 +182,14 @@ std::vector<Row> rows() {
                              .guid = guid_of(world, hidden_zvol(world))};
        }},
       row(BackUpVm{.vmid = kStopped, .storage = "local"}),
+      row(SetArcLimits{.node = "pve1",
+                       .max = 1_GiB,
+                       .min = 256_MiB,
+                       .options = map({{"zfs_arc_max", "1073741824"}, {"zfs_arc_min", "268435456"}})}),
+      row(SetPoolProperties{.node = "pve1", .pool = "tank", .set = map({{"autotrim", "on"}})}),
+      row(SetTrimTimer{.node = "pve1", .pool = "tank", .timer = "monthly"}),
+      row(SetTrimTimer{.node = "pve1", .pool = "tank", .timer = "weekly"},
+          {SetTrimTimer{.node = "pve1", .pool = "tank", .timer = "monthly"}}),
   };
 }
 
@@ -195,6 +206,15 @@ std::string summary(World& world) {
   int hidden = 0;
   for (const pvesim::ZvolInfo& zvol : world.sim().zvols())
     hidden += zvol.name.find("/pvereconcile-") != std::string::npos ? 1 : 0;
+  world.sim().inspect([&text](pvesim::World& cluster) {
+    for (const auto& [name, node] : cluster.nodes) {
+      text += fmt::format("\n{} arc {} {}", name, node.host.arc_max, node.host.arc_min);
+      for (const std::string& timer : node.host.timers) text += " " + timer;
+      for (const auto& [pool, what] : node.pools) text += fmt::format(" {} autotrim {}", pool, what.autotrim);
+      for (const auto& [path, file] : node.host.modprobe)
+        if (path.ends_with(".conf")) text += "\n" + path + "\n" + file;
+    }
+  });
   return text + fmt::format("\n{} retired", hidden);
 }
 

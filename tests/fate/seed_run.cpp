@@ -52,6 +52,7 @@ class CarelessZfs final : public ZfsHost {
  public:
   explicit CarelessZfs(ZfsHost& inner) : inner_(inner) {}
   Result<LiveHost> host(const std::string& node) override { return inner_.host(node); }
+  Result<LiveHost> settings(const std::string& node) override { return inner_.settings(node); }
   Result<std::vector<GuestFile>> guest_files(const std::string& node) override { return inner_.guest_files(node); }
   Result<std::optional<LiveDataset>> dataset(const std::string& node, const std::string& name) override {
     return inner_.dataset(node, name);
@@ -64,6 +65,19 @@ class CarelessZfs final : public ZfsHost {
   }
   Status set_properties(const std::string& node, const std::string& dataset, const FlatMap<std::string>& set) override {
     return inner_.set_properties(node, dataset, set);
+  }
+  Status set_pool_properties(const std::string& node, const std::string& pool,
+                             const FlatMap<std::string>& set) override {
+    return inner_.set_pool_properties(node, pool, set);
+  }
+  Status set_parameters(const std::string& node, const std::vector<std::pair<std::string, std::string>>& set) override {
+    return inner_.set_parameters(node, set);
+  }
+  Status write_modprobe(const std::string& node, const FlatMap<std::string>& options) override {
+    return inner_.write_modprobe(node, options);
+  }
+  Status set_timer(const std::string& node, const std::string& unit, bool enabled) override {
+    return inner_.set_timer(node, unit, enabled);
   }
   Status create_dataset(const std::string& node, const std::string& name,
                         const FlatMap<std::string>& properties) override {

@@ -62,7 +62,16 @@ std::optional<std::string> Lab::type(const std::string& command, const std::stri
     return fmt::format("/nodes/{}/qemu/{}", sim_->vm_node(std::stoi(vmid)), vmid);
   };
   const std::string name = words.at(0) + " " + words.at(1);
-  if (name == "zfs set") {
+  const auto redirect = std::ranges::find_if(words, [](const std::string& w) { return w == ">" || w == ">>"; });
+  if (words.at(0) == "echo" && redirect != words.end()) {
+    // A shell of root opens the file and echo writes into it; the stand-in for that is tee.
+    std::vector<std::string> argv = {"tee", words.back()};
+    if (*redirect == ">>") argv.insert(argv.begin() + 1, "-a");
+    const auto ran = runner_->run({.node = node, .argv = argv, .input = words.at(1) + "\n", .acts = true});
+    if (!ran) return ran.error().text();
+    return ran->exit_code == 0 ? std::string() : ran->err;
+  }
+  if (name == "zfs set" || words.at(0) == "zpool" || words.at(0) == "systemctl" || words.at(0) == "update-initramfs") {
     const auto ran = runner_->run({.node = node, .argv = words, .acts = true});
     if (!ran) return ran.error().text();
     return ran->exit_code == 0 ? std::string() : ran->err;

@@ -9,6 +9,7 @@
 #include "reconciler/execute/guest_disks.h"
 #include "reconciler/execute/guest_lifecycle.h"
 #include "reconciler/execute/guest_power.h"
+#include "reconciler/execute/hosts.h"
 #include "reconciler/execute/move_disk.h"
 #include "reconciler/execute/recreate_zvol.h"
 
@@ -157,6 +158,18 @@ TEST(Locate, ClusterProceduresAreTotal) {
   Sweep<SetHaProcedure, 3>().over(8, seen);
   Sweep<RemoveHaProcedure, 2>().over(8, seen);
   Sweep<SetReplicationProcedure, 4>().over(8, seen);
+}
+
+TEST(Locate, ProceduresOfNodesAreTotal) {
+  Sweep<SetArcLimitsProcedure, 4>().over(16, [](unsigned b) {
+    return SetArcLimitsProcedure::Seen{
+        .zfs = bit(b, 0), .foreign = bit(b, 1), .file_as_wanted = bit(b, 2), .limits_as_wanted = bit(b, 3)};
+  });
+  Sweep<SetPoolPropertiesProcedure, 3>().over(
+      4, [](unsigned b) { return SetPoolPropertiesProcedure::Seen{.present = bit(b, 0), .as_wanted = bit(b, 1)}; });
+  Sweep<SetTrimTimerProcedure, 4>().over(8, [](unsigned b) {
+    return SetTrimTimerProcedure::Seen{.present = bit(b, 0), .wanted = bit(b, 1), .others = bit(b, 2)};
+  });
 }
 
 TEST(Locate, AnUnidentifiedGuestIsNeverDestroyed) {

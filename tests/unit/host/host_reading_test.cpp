@@ -105,11 +105,14 @@ constexpr std::string_view kNode =
     "@@ arc\n13 1 0x01 147 39984 1 2\nname type data\nsize                            4    900\nc_min 4 100\nc_max 4 "
     "1000\n\n@@= 0\n"
     "@@ parameters\n/sys/module/zfs/parameters/zfs_arc_max:0\n/sys/module/zfs/parameters/zfs_txg_timeout:5\n\n@@= 0\n"
-    "@@ modprobe\noptions zfs zfs_arc_max=1000 zfs_arc_min=1\noptions kvm ignore_msrs=1\n\n@@= 0\n"
+    "@@ modprobe\n/etc/modprobe.d/a.conf:options zfs zfs_arc_max=1000 zfs_arc_min=1\n/etc/modprobe.d/kvm.conf:options "
+    "kvm ignore_msrs=1\n\n@@= 0\n"
     "@@ disks\n/dev/sda disk 1 2000\n/dev/sda3 part 1 1900\n/dev/sdb3 part 1 1800\n/dev/old part 0 "
     "1700\n/dev/nvme0n1p1 part 0 500\n"
     "/dev/nvme1n1p1 part 0 400\n/dev/sdx disk 0 10\n\n@@= 0\n"
-    "@@ timers\nfstrim.timer enabled enabled\nlogrotate.timer enabled enabled\n\n@@= 0\n"
+    "@@ timers\nfstrim.timer enabled enabled\nlogrotate.timer enabled "
+    "enabled\nfstrim.timer\nzfs-trim-weekly@tank.timer\n\n"
+    "@@= 0\n"
     "@@ cron\n/etc/cron.d/zfsutils-linux\n\n@@= 0\n"
     "@@ tools\nperl\nzfs\n\n@@= 0\n"
     "@@ end\n@@= 0\n";
@@ -148,13 +151,27 @@ TEST(ReadHost, KnowsPoolsVdevsAndTheSystem) {
   EXPECT_EQ(host->arc_max, ByteSize{1000});
   EXPECT_EQ(*host->zfs_parameters.find("zfs_txg_timeout"), "5");
   EXPECT_EQ(host->modprobe_options.size(), 2U);
-  EXPECT_THAT(host->trim_timers, ElementsAre("/etc/cron.d/zfsutils-linux", "fstrim.timer"));
+  EXPECT_THAT(host->trim_timers,
+              ElementsAre("/etc/cron.d/zfsutils-linux", "fstrim.timer", "zfs-trim-weekly@tank.timer"))
+      << "an instance shows by its link alone";
+  ASSERT_EQ(host->modprobe.size(), 2U);
+  EXPECT_EQ(host->modprobe[1].file, "/etc/modprobe.d/a.conf");
+  EXPECT_EQ(host->modprobe[1].name, "zfs_arc_min");
   ASSERT_EQ(host->swaps.size(), 3U);
   EXPECT_TRUE(host->swaps[0].on_zfs);
   EXPECT_FALSE(host->swaps[1].on_zfs);
   EXPECT_TRUE(host->swaps[2].on_zfs) << "a swap file on a zfs root";
   ASSERT_EQ(host->mounts.size(), 2U);
   EXPECT_EQ(host->mounts[1].target, "/mnt/a b");
+}
+
+TEST(ReadHost, TheScriptForSettingsLeavesDatasetsOutAndKeepsTheFunctions) {
+  const std::string script = settings_script(kReadHostScript);
+  EXPECT_THAT(script, HasSubstr("\nenabled_timers() {\n"));
+  EXPECT_THAT(script, HasSubstr("\npart modprobe modprobe_options\n"));
+  EXPECT_THAT(script, HasSubstr("@@ end"));
+  EXPECT_THAT(script, ::testing::Not(HasSubstr("\npart datasets")));
+  EXPECT_THAT(script, ::testing::Not(HasSubstr("\npart snapshots")));
 }
 
 TEST(ReadHost, WhatIsMissingIsAGapAndNoFailure) {

@@ -95,6 +95,33 @@ TEST_F(OnSimulator, OneRoundTripReadsANode) {
   EXPECT_EQ(*host->modprobe_options.find("zfs_arc_max"), "8589934592");
 }
 
+TEST_F(OnSimulator, SettingsAreReadInOneRoundTripWithoutDatasets) {
+  const auto host = zfs_.settings("pve1");
+  ASSERT_TRUE(host.ok()) << host.error().message;
+  EXPECT_EQ(runner_.round_trips(), 1);
+  EXPECT_THAT(host->datasets, IsEmpty());
+  EXPECT_EQ(host->arc_max, 8_GiB);
+  ASSERT_NE(host->zpool("tank"), nullptr);
+  EXPECT_TRUE(host->zpool("tank")->autotrim);
+  ASSERT_EQ(host->modprobe.size(), 1U);
+  EXPECT_EQ(host->modprobe[0].file, "/etc/modprobe.d/zfs.conf");
+}
+
+TEST_F(OnSimulator, HostileNamesOfParametersPoolsAndTimersNeverTravel) {
+  FlatMap<std::string> set;
+  set.set("autotrim", "on");
+  EXPECT_EQ(zfs_.set_pool_properties("pve1", "-f", set).error().kind, ErrorKind::kRejected);
+  EXPECT_EQ(zfs_.set_pool_properties("pve1", "tank/data", set).error().kind, ErrorKind::kRejected);
+  EXPECT_EQ(zfs_.set_parameters("pve1", {{"../../../../etc/passwd", "1"}}).error().kind, ErrorKind::kRejected);
+  EXPECT_EQ(zfs_.set_parameters("pve1", {{"zfs_arc_max", "1\n2"}}).error().kind, ErrorKind::kRejected);
+  FlatMap<std::string> options;
+  options.set("zfs_arc_max", "1 install zfs /bin/sh");
+  EXPECT_EQ(zfs_.write_modprobe("pve1", options).error().kind, ErrorKind::kRejected);
+  for (const char* unit : {"--root=/x.timer", "a b.timer", "x.service", "../x.timer"})
+    EXPECT_EQ(zfs_.set_timer("pve1", unit, true).error().kind, ErrorKind::kRejected) << unit;
+  EXPECT_EQ(runner_.round_trips(), 0);
+}
+
 TEST_F(OnSimulator, OneRoundTripReadsTheFilesOfAllGuests) {
   ASSERT_TRUE(zfs_.host("pve1").ok());
   const auto files = zfs_.guest_files("pve1");

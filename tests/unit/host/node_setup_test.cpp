@@ -40,7 +40,7 @@ TEST(Sudoers, CoverEveryCommandThatRunsAsRoot) {
   const auto text = sudoers_text("pvereconcile");
   ASSERT_TRUE(text.ok());
   const auto allowed = patterns(*text);
-  ASSERT_EQ(allowed.size(), 10U);
+  ASSERT_EQ(allowed.size(), 17U);
   const auto sim = pvesim::Simulator::from_text(R"(
 nodes: {pve1: {pools: {tank: {size: 1TiB}}}}
 storages: {zz: {type: zfspool, pool: tank/z, content: images}}
@@ -68,6 +68,10 @@ vms: {101: {config: {name: a, memory: 512, scsi0: "zz:vm-101-disk-0,size=1G"}}}
   FlatMap<std::string> properties;
   properties.set("compression", "lz4");
   properties.set("pvereconcile:x", "");
+  FlatMap<std::string> autotrim;
+  autotrim.set("autotrim", "on");
+  FlatMap<std::string> limits;
+  limits.set("zfs_arc_max", "134217728");
   EXPECT_TRUE(zfs.host("pve1").ok());
   EXPECT_TRUE(zfs.guest_files("pve1").ok());
   EXPECT_TRUE(zfs.set_properties("pve1", "tank/z/vm-101-disk-0", properties).ok());
@@ -78,6 +82,11 @@ vms: {101: {config: {name: a, memory: 512, scsi0: "zz:vm-101-disk-0,size=1G"}}}
   EXPECT_TRUE(zfs.snapshot("pve1", "tank/c/n", "s").ok());
   EXPECT_TRUE(zfs.destroy_snapshot("pve1", "tank/c/n", "s").ok());
   EXPECT_TRUE(zfs.rename("pve1", "tank/c/n", "tank/c/m").ok());
+  EXPECT_TRUE(zfs.set_pool_properties("pve1", "tank", autotrim).ok());
+  EXPECT_TRUE(zfs.set_parameters("pve1", {{"zfs_arc_min", "67108864"}, {"zfs_arc_max", "134217728"}}).ok());
+  EXPECT_TRUE(zfs.write_modprobe("pve1", limits).ok());
+  EXPECT_TRUE(zfs.set_timer("pve1", "zfs-trim-monthly@tank.timer", true).ok());
+  EXPECT_TRUE(zfs.set_timer("pve1", "zfs-trim-monthly@tank.timer", false).ok());
   EXPECT_EQ(used.size(), allowed.size()) << "a line that nothing uses gives rights for nothing";
 }
 

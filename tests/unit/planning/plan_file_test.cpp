@@ -73,6 +73,9 @@ TEST(PlanFile, RoundTripKeepsWorkOnZvolsAndTheWaysThatWereWeighed) {
       RollBackZvol{.vmid = {701}, .slot = at, .volume = volume, .node = "pve1", .dataset = "tank/v", .guid = "3"},
       DestroyDataset{.node = "pve1", .dataset = "tank/r", .guid = "4"},
       DeleteStorage{.id = "SSD-r10-models"},
+      SetArcLimits{.node = "pve1", .max = 16_GiB, .min = 4_GiB, .options = set},
+      SetPoolProperties{.node = "pve1", .pool = "tank", .set = set},
+      SetTrimTimer{.node = "pve1", .pool = "tank", .timer = "weekly"},
       BackUpVm{.vmid = {701}, .storage = "pbs", .newer_than = std::chrono::seconds(60)},
       AttachVolume{.vmid = {701}, .slot = at, .volume = volume, .replaces = VolumeId{"SSD-r10", "vm-701-disk-2"}},
       StopVm{.vmid = {701}, .ha = true, .again = true}};

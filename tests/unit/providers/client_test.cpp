@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -363,6 +365,65 @@ TEST_F(ClientTest, AnotherNodeAnswersWhenOneIsDown) {
   const auto away = client_->guest(web_);
   ASSERT_FALSE(away.ok());
   EXPECT_EQ(away.error().effect, Effect::kNone);
+}
+
+/// Answers every request with the same body: for lists that the simulated cluster always has empty.
+class Canned final : public HttpTransport {
+ public:
+  explicit Canned(std::string body) : body_(std::move(body)) {}
+  [[nodiscard]] Result<HttpResponse> send(const std::string&, const HttpRequest& request) override {
+    if (request.method != "GET" || request.path != "/api2/json/cluster/backup")
+      return HttpResponse{.status = 501, .reason = "Method not implemented", .body = "{}"};
+    return HttpResponse{.status = 200, .reason = "OK", .body = body_};
+  }
+
+ private:
+  std::string body_;
+};
+
+Result<std::vector<BackupJob>> jobs_of(SimulatedClock& clock, std::string body) {
+  ConnectionOptions options;
+  options.endpoints = {"https://n1:8006"};
+  options.token_id = "root@pam!ci";
+  options.token_secret = Secret("s-root");
+  PveClient client(std::move(options), std::make_unique<Canned>(std::move(body)), clock, std::stop_token());
+  return client.backup_jobs();
+}
+
+// Fact: rows of jobs.cfg as GET /cluster/backup shows them; a list of vmids is one text, flags are 0 and 1, and a job
+// that is enabled need not say so.
+TEST_F(ClientTest, ReadsTheBackupJobs) {
+  const auto jobs = jobs_of(clock_, R"({"data": [
+    {"id": "backup-b", "type": "vzdump", "enabled": 0, "all": 1, "exclude": "900,901", "node": "n2", "mode": "stop",
+     "compress": "zstd", "storage": "pbs", "schedule": "sun 01:00", "notes-template": "{{guestname}}"},
+    {"id": "backup-a", "type": "vzdump", "vmid": "100, 101;x,102", "mode": "snapshot", "storage": "local",
+     "schedule": "21:00", "prune-backups": {"keep-last": "3"}},
+    {"id": "backup-c", "type": "vzdump", "enabled": "1", "pool": "prod", "storage": "pbs"}]})");
+  ASSERT_TRUE(jobs.ok()) << jobs.error().text();
+  ASSERT_EQ(jobs->size(), 3U);
+  const BackupJob& a = jobs->at(0);
+  EXPECT_EQ(a.id, "backup-a");
+  EXPECT_TRUE(a.enabled);
+  EXPECT_FALSE(a.all);
+  EXPECT_THAT(a.vmids, ElementsAre(Vmid{100}, Vmid{101}, Vmid{102}));
+  EXPECT_EQ(a.mode, "snapshot");
+  const BackupJob& b = jobs->at(1);
+  EXPECT_FALSE(b.enabled);
+  EXPECT_TRUE(b.all);
+  EXPECT_THAT(b.exclude, ElementsAre(Vmid{900}, Vmid{901}));
+  EXPECT_EQ(b.node, "n2");
+  EXPECT_EQ(b.compress, "zstd");
+  EXPECT_EQ(b.storage, "pbs");
+  EXPECT_TRUE(jobs->at(2).enabled);
+  EXPECT_EQ(jobs->at(2).pool, "prod");
+  EXPECT_FALSE(jobs_of(clock_, R"({"data": {"id": "backup-a"}})").ok());
+}
+
+TEST_F(ClientTest, ReadsTheClockOfANode) {
+  const auto time = client_->node_time("n1");
+  ASSERT_TRUE(time.ok()) << time.error().text();
+  EXPECT_EQ(std::chrono::system_clock::time_point(std::chrono::seconds(*time)),
+            std::chrono::floor<std::chrono::seconds>(clock_.wall()));
 }
 
 }  // namespace
