@@ -106,7 +106,7 @@ class Shell:
         self.number = 0
 
     def run(self, command, background=False):
-        """Exit code and lines of a command."""
+        """Exit code and lines of a command; of one in the background nothing."""
         self.number += 1
         out, err, code = (self.directory / f"{name}{self.number}" for name in ("out", "err", "code"))
         end = " &" if background else ""
@@ -117,6 +117,8 @@ class Shell:
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise ValueError(f"no end after a minute: {command}")
             time.sleep(0.005)
+        if background:  # it may not even have begun to write
+            return 0, []
         return int(code.read_text()), (out.read_text() + err.read_text()).splitlines()
 
     def close(self):
