@@ -64,15 +64,16 @@ TEST(Found, ASlotThatWaitsToBeEmptiedIsNeitherFilledNorForgotten) {
   World world(kCluster);
   const auto answer = world.sim().admin_call("PUT", "/nodes/pve1/qemu/100/config", {{"delete", "scsi0"}});
   ASSERT_THAT(world.sim().vm_config_text(100), HasSubstr("delete: scsi0")) << answer.status << answer.reason;
-  const auto document =
-      fleet(fleet_of("  app: {vmid: 100, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: "
-                     "6GiB}, more: {slot: scsi2, size: 4GiB}}}\n"));
-  const PlanResult planned = plan_fleet(world, document);
-  for (const Operation& operation : planned.plan.operations)
-    EXPECT_FALSE(std::holds_alternative<AddDisk>(operation.procedure)) << text_of(planned.plan);
-  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 still holds z16:vm-100-disk-0, which waits for its removal"));
-  // It is as large as what is wanted in scsi2: that may be where it went.
-  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0, which waits to be emptied"));
+  const auto expect_blocked = [&](const std::string& disks, const std::string& reason) {
+    const auto document = fleet(fleet_of("  app: {vmid: 100, node: pve1, lane: pinned, disks: {" + disks + "}}\n"));
+    const PlanResult planned = plan_fleet(world, document);
+    for (const Operation& operation : planned.plan.operations)
+      EXPECT_FALSE(std::holds_alternative<AddDisk>(operation.procedure)) << text_of(planned.plan);
+    EXPECT_THAT(text_of(planned.plan), HasSubstr(reason));
+  };
+  expect_blocked("root: {slot: scsi0, size: 6GiB}", "scsi0 still holds z16:vm-100-disk-0, which waits for its removal");
+  // As large as what is wanted elsewhere: that may be where it is to go.
+  expect_blocked("root: {slot: scsi2, size: 4GiB}", "scsi0, which waits to be emptied");
 }
 
 // The list of guests shows power as it was up to ten seconds ago.
