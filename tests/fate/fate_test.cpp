@@ -64,8 +64,7 @@ TEST_P(PlantedBug, IsFound) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OfEachKind, PlantedBug,
-                         ::testing::Values(Bug::kBlindRetry, Bug::kNoDigest, Bug::kUncheckedCopy, Bug::kHiddenPending,
-                                           Bug::kLeaseUnchecked),
+                         ::testing::Values(Bug::kBlindRetry, Bug::kNoDigest, Bug::kHiddenPending, Bug::kLeaseUnchecked),
                          [](const auto& which) {
                            std::string name;
                            for (const char c : to_text(which.param))
