@@ -63,7 +63,8 @@ void allow_option(CLI::App& app, Invocation& to) {
 
 void plan_options(CLI::App& app, Invocation& to) {
   allow_option(app, to);
-  app.add_option("--target", to.targets, "Only this VM or storage, as vm/NAME or storage/ID; repeatable")
+  app.add_option("--target", to.targets,
+                 "Only this VM, storage or node, as vm/NAME, storage/ID or host/NODE; repeatable")
       ->type_name("ADDRESS");
   app.add_option("--copy-rate", to.copy_rate,
                  "Bandwidth limit of each copy, and the base of time estimates, e.g. 200MiB")
@@ -161,7 +162,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
   {
     CLI::App& sub = command(*app, "explain", "Why a setting has its value");
     fleet_argument(sub, to);
-    sub.add_option("what", to.words, "vm/NAME [DISK-OR-SLOT] [KEY], or storage/ID [KEY]")
+    sub.add_option("what", to.words, "vm/NAME [DISK-OR-SLOT] [KEY], storage/ID [KEY], or host/NODE[/DATASET] [KEY]")
         ->required()
         ->expected(1, 3)
         ->type_name("ADDRESS");
@@ -174,7 +175,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
     CLI::App& sub = command(*app, "status", "Declared, configured and running, per VM");
     fleet_argument(sub, to);
     sub.add_flag("--all", to.all, "Also what is in sync");
-    sub.add_option("--target", to.targets, "Only this VM or storage; repeatable")->type_name("ADDRESS");
+    sub.add_option("--target", to.targets, "Only this VM, storage or node; repeatable")->type_name("ADDRESS");
     output_option(sub, to);
     cluster_options(sub, to);
     look_options(sub, to);

@@ -131,6 +131,8 @@ class CachingZfsReader final : public ZfsReader {
   explicit CachingZfsReader(ZfsReader& inner) : inner_(inner) {}
   void forget() { ++age_; }
   [[nodiscard]] Result<LiveHost> host(const std::string& node) override;
+  // Read right before and after a change: never an old answer.
+  [[nodiscard]] Result<LiveHost> settings(const std::string& node) override { return inner_.settings(node); }
   [[nodiscard]] Result<std::vector<GuestFile>> guest_files(const std::string& node) override {
     return inner_.guest_files(node);
   }
