@@ -253,7 +253,7 @@ class Loader {
     pool.compression = map.text("compression", "on");
     pool.disk_size = map.size("disk_size", 0);
     if (map.text("scrub_age", "7d") != "never")
-      pool.scrub_age = map.has("scrub_age") ? map.duration("scrub_age", 0) / 1000 : 7 * 86400;
+      pool.scrub_age = map.has("scrub_age") ? map.duration("scrub_age", 0) / 1000 : std::int64_t{7} * 86400;
     if (map.has("trim_age")) pool.trim_age = map.duration("trim_age", 0) / 1000;
     pool.errors = static_cast<int>(map.integer("errors", 0, 0, 1000000));
     for (const YAML::Node& item : sequence(problems_, map.node("vdevs"), map.path_of("vdevs")))
@@ -539,7 +539,7 @@ class Loader {
     if (!values.contains("vmgenid")) values["vmgenid"] = world_.random_uuid();
     if (!values.contains("meta"))
       values["meta"] = "creation-qemu=" + world_.nodes.at(vm.node).qemu_version +
-                       ",ctime=" + std::to_string(world_.now_seconds() - 86400 * 30);
+                       ",ctime=" + std::to_string(world_.now_seconds() - std::int64_t{30} * 86400);
     for (auto& [key, value] : values) {
       if (key.rfind("net", 0) != 0 || key.size() < 4 || std::isdigit(static_cast<unsigned char>(key[3])) == 0) continue;
       const auto comma = std::min(value.find(','), value.size());

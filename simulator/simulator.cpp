@@ -215,7 +215,7 @@ Simulator::~Simulator() = default;
 
 Response Simulator::handle(const Request& request) { return impl_->handle(request); }
 
-std::uint16_t Simulator::listen(ListenOptions options) { return impl_->listen(options); }
+std::uint16_t Simulator::listen(const ListenOptions& options) { return impl_->listen(options); }
 std::uint16_t Simulator::port(const std::string& node) const { return impl_->port(node); }
 std::string Simulator::url(const std::string& node) const {
   return "https://127.0.0.1:" + std::to_string(impl_->port(node));

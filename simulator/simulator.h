@@ -110,7 +110,7 @@ class Simulator {
 
   // --- the wire
   /// Starts listening and answers the (first) port. Throws std::runtime_error when the address cannot be bound.
-  std::uint16_t listen(ListenOptions options = {});
+  std::uint16_t listen(const ListenOptions& options = {});
   /// Port of one node's listener with per_node; the only one otherwise; 0 when nothing listens.
   [[nodiscard]] std::uint16_t port(const std::string& node = {}) const;
   /// "https://127.0.0.1:PORT".

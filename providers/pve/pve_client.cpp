@@ -120,6 +120,21 @@ Result<std::vector<GuestRow>> PveClient::guests() {
   return list;
 }
 
+Result<std::map<std::uint32_t, PowerState>> PveClient::power(const std::string& node) {
+  Result<json> data = rows(session_->get({"/nodes/{node}/qemu", {node}}), "/nodes/{node}/qemu");
+  if (!data.ok()) return std::move(data).error().during("asking node " + node + " which guests run");
+  std::map<std::uint32_t, PowerState> found;
+  for (const json& row : *data) {
+    const auto vmid = vmid_at(row, "vmid");
+    const std::string status = text_at(row, "status");
+    if (vmid)
+      found[vmid->number] = status == "running"   ? PowerState::kRunning
+                            : status == "stopped" ? PowerState::kStopped
+                                                  : PowerState::kUnknown;
+  }
+  return found;
+}
+
 Result<LiveNode> PveClient::node_facts(const std::string& node) {
   LiveNode facts;
   facts.name = node;

@@ -32,6 +32,7 @@ class PveClient final : public PveApi {
 
   [[nodiscard]] Result<ClusterStatus> cluster_status() override;
   [[nodiscard]] Result<std::vector<GuestRow>> guests() override;
+  [[nodiscard]] Result<std::map<std::uint32_t, PowerState>> power(const std::string& node) override;
   [[nodiscard]] Result<LiveNode> node_facts(const std::string& node) override;
   [[nodiscard]] Result<std::vector<LivePoolLayout>> zpools(const std::string& node) override;
   [[nodiscard]] Result<std::map<std::string, Media>> volume_group_media(const std::string& node) override;

@@ -22,7 +22,8 @@ enum class Health : std::uint8_t { kGood, kUnknown, kWarning, kBad };
 /// One thing that was looked at.
 struct Checkup {
   Health health = Health::kGood;
-  std::string area = {};  // "connection", "versions", "quorum", "clocks", "ssh", "sudo", "rights to read", "rights to apply"
+  std::string area =
+      {};  // "connection", "versions", "quorum", "clocks", "ssh", "sudo", "rights to read", "rights to apply"
   std::string what = {};
   std::string remedy = {};
 };

@@ -57,10 +57,15 @@ class Observer {
         if (node.online) state_.hosts.push_back({.node = node.name});
       for (LiveHost& host : state_.hosts) jobs.emplace_back([this, &host] { read_host(host); });
     }
-    for (LiveVm& guest : state_.vms)
-      if (wanted(guest) && guest.readable && !guest.is_container)
-        jobs.emplace_back([this, &guest] { read_guest(guest); });
+    std::set<std::string> homes;
+    for (LiveVm& guest : state_.vms) {
+      if (!wanted(guest) || !guest.readable || guest.is_container) continue;
+      jobs.emplace_back([this, &guest] { read_guest(guest); });
+      homes.insert(guest.node);
+    }
+    for (const std::string& home : homes) jobs.emplace_back([this, &home] { read_power(home); });
     if (!phase(jobs)) return stopped();
+    place_power();
     if (!phase(storage_jobs())) return stopped();
     finish();
     return std::move(state_);
@@ -222,6 +227,24 @@ class Observer {
     }
   }
 
+  // The cluster's list shows power as it was broadcast up to ten seconds ago: a plan right after a run, or right after
+  // somebody stopped a guest, would be made for a state that is over.
+  void read_power(const std::string& home) {
+    Result<std::map<std::uint32_t, PowerState>> found = reader_.power(home);
+    if (!found) return failed(found.error(), fmt::format("asking node \"{}\" which guests run", home), false);
+    const std::scoped_lock lock(mutex_);
+    power_.merge(*found);
+  }
+  void place_power() {
+    for (LiveVm& guest : state_.vms) {
+      const auto found = power_.find(guest.vmid.number);
+      if (found == power_.end() || found->second == PowerState::kUnknown) continue;
+      // The node does not tell paused from running.
+      if (found->second == PowerState::kRunning && guest.power == PowerState::kPaused) continue;
+      guest.power = found->second;
+    }
+  }
+
   void read_guest(LiveVm& guest) {
     const GuestRef ref{.node = guest.node, .vmid = guest.vmid};
     const std::string what = fmt::format("reading guest {} on node \"{}\"", guest.vmid.number, guest.node);
@@ -240,15 +263,6 @@ class Observer {
     full.power = guest.power;
     full.is_template = full.is_template || guest.is_template;
     if (full.name.empty()) full.name = guest.name;
-    // The list shows power as it was broadcast up to ten seconds ago: a plan right after a run, or right after somebody
-    // stopped the guest, would be made for a state that is over.
-    if (!full.is_template) {
-      Result<GuestStatus> status = reader_.guest_status(ref);
-      if (status)
-        full.power = status->power;
-      else
-        failed(status.error(), what, false);
-    }
     guest = std::move(full);
   }
 
@@ -421,6 +435,7 @@ class Observer {
   const ObserveOptions& options_;
   LiveState state_ = {};
   std::vector<GuestRow> rows_ = {};
+  std::map<std::uint32_t, PowerState> power_;
   std::set<Vmid> wanted_ids_ = {};
   std::set<std::string, std::less<>> wanted_names_ = {};
   std::map<std::pair<std::string, std::string>, Media> group_media_ = {};  // by node and volume group

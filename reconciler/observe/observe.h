@@ -18,8 +18,8 @@ struct ObserveOptions {
   ZfsReader* zfs = nullptr;                        // asks each node that is online once; null: only the API is asked
 };
 
-/// Looks at what `scope` names, once: about twenty calls for the cluster and its nodes, one per guest in the scope (two
-/// where the list does not know its power state), and two per storage and node. Guests outside the scope are only
+/// Looks at what `scope` names, once: about twenty calls for the cluster and its nodes, one per guest in the scope, one
+/// for the power of the guests of each of their nodes, and two per storage and node. Guests outside the scope are only
 /// listed. What cannot be read is no error: an offline node makes the result partial and its guests unreadable, a
 /// missing privilege becomes a gap that names it, and so does a node that host access cannot read. Errors: no way to
 /// the cluster, not logged in, stopped, or one of the lists that everything rests on (nodes, guests, storages) cannot

@@ -355,7 +355,8 @@ bool GuestPlanner::choose_strategy(const DiskDiff& disk) {
         remedies.push_back(offer.remedy);
     }
     // What only has to be allowed comes first.
-    std::ranges::stable_partition(remedies, [](const std::string& text) { return text.starts_with("--allow"); });
+    std::stable_partition(remedies.begin(), remedies.end(),
+                          [](const std::string& text) { return text.starts_with("--allow"); });
     b_.block(choice.address, choice.what, why, fmt::format("{}", fmt::join(remedies, "; or ")));
     b_.plan.choices.push_back(std::move(choice));
     return false;  // the other settings of the disk are none of this

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace pvr {
 namespace {
@@ -104,7 +105,7 @@ constexpr Check<ZvolFacts> kZvolChecks[] = {
 static_assert(well_formed(kZvolChecks));
 
 int efficiency_percent(const PoolFacts& p, ByteSize block) {
-  return static_cast<int>(space_efficiency(block, p.shape) * 100.0 + 0.5);
+  return static_cast<int>(std::lround(space_efficiency(block, p.shape) * 100.0));
 }
 std::string raidz_name(const PoolFacts& p) { return fmt::format("RAIDZ{} of {} disks", p.shape.parity, p.shape.width); }
 

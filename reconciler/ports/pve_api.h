@@ -93,6 +93,9 @@ class PveReader {
   virtual ~PveReader() = default;
   [[nodiscard]] virtual Result<ClusterStatus> cluster_status() = 0;
   [[nodiscard]] virtual Result<std::vector<GuestRow>> guests() = 0;
+  /// Power of the VMs of a node that we may see, by number, as the node knows it now; the cluster's list is up to ten
+  /// seconds old. A paused guest counts as running.
+  [[nodiscard]] virtual Result<std::map<std::uint32_t, PowerState>> power(const std::string& node) = 0;
   [[nodiscard]] virtual Result<LiveNode> node_facts(const std::string& node) = 0;  // version, cpu, memory
   [[nodiscard]] virtual Result<std::vector<LivePoolLayout>> zpools(const std::string& node) = 0;
   /// What the LVM volume groups of a node lie on; only those where it can be told.

@@ -88,8 +88,8 @@ class Resolver {
   /// Reports a broken invariant. `value` as the user would write it: "cache=writeback".
   template <class Row>
   void broken(const Row& row, std::string_view value, const ResourceAddress& where, SourceSpan span,
-              std::vector<Note> notes = {}) {
-    report_broken({row.id, row.why, row.instead, row.source}, value, where, span, std::move(notes));
+              const std::vector<Note>& notes = {}) {
+    report_broken({row.id, row.why, row.instead, row.source}, value, where, span, notes);
   }
   struct BrokenRule {
     std::string_view id = {};

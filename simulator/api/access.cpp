@@ -173,7 +173,8 @@ json capabilities(const World& world, const std::string& user) {
   const auto begins = [](const std::string& text, std::string_view prefix) { return text.rfind(prefix, 0) == 0; };
   for (const std::string& path : paths) {
     std::string top = path == "/" ? "dc" : path.substr(1, path.find('/', 1) - 1);
-    for (const auto& [privilege, propagate] : permissions(world, user, path)) {
+    for (const auto& [held, propagate] : permissions(world, user, path)) {
+      const std::string& privilege = held;
       if (top == "pool") {
         if (begins(privilege, "VM.")) out["vms"][privilege] = 1;
         if (begins(privilege, "Datastore.")) out["storage"][privilege] = 1;
@@ -313,7 +314,8 @@ void add_user_methods(MethodTable& table) {
     const std::set<std::string> groups = groups_with(call, "User.Modify|Sys.Audit");
     const bool full = flag_or(call.params, "full", false);
     json out = json::array();
-    for (const auto& [id, user] : tables.users) {
+    for (const auto& [name_of_user, user] : tables.users) {
+      const std::string& id = name_of_user;
       const bool in_group = std::any_of(groups.begin(), groups.end(), [&](const std::string& name) {
         return tables.groups.at(name).users.contains(id);
       });

@@ -243,8 +243,8 @@ void allocate_disk(const std::shared_ptr<Work>& work, const DiskRequest& request
 
 }  // namespace
 
-void add_disk_steps(const std::shared_ptr<Work>& work, DiskRequest request, VolumeList allocated,
-                    std::function<void(std::string)> done) {
+void add_disk_steps(const std::shared_ptr<Work>& work, const DiskRequest& request, const VolumeList& allocated,
+                    const std::function<void(std::string)>& done) {
   work->then("disk-" + request.slot, [work, request, allocated, done] {
     World& world = work->world();
     auto parsed = parse_drive(request.slot, request.value);

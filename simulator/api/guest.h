@@ -60,8 +60,8 @@ struct DiskRequest {
 };
 /// Adds the steps that allocate, import or activate one drive; `done` gets the string to store. New volumes are added
 /// to `allocated` at once.
-void add_disk_steps(const std::shared_ptr<Work>& work, DiskRequest request, VolumeList allocated,
-                    std::function<void(std::string)> done);
+void add_disk_steps(const std::shared_ptr<Work>& work, const DiskRequest& request, const VolumeList& allocated,
+                    const std::function<void(std::string)>& done);
 void free_all(World& world, const std::string& node, const VolumeList& volumes);
 
 /// How a copy between volumes is done and shown.

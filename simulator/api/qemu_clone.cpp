@@ -61,7 +61,7 @@ const Section& source_values(World& world, const Clone& clone) {
   return found->second;
 }
 
-void clone_drive(const std::shared_ptr<Work>& work, const std::shared_ptr<Clone>& clone, Drive drive,
+void clone_drive(const std::shared_ptr<Work>& work, const std::shared_ptr<Clone>& clone, const Drive& drive,
                  const VolumeList& allocated) {
   World& world = work->world();
   const Vm& source = world.vm_on(clone->node, clone->source);

@@ -75,9 +75,9 @@ const std::string* find_param(const Params& params, std::string_view name) {
   return found == params.end() ? nullptr : &found->second;
 }
 
-std::string text_or(const Params& params, std::string_view name, std::string fallback) {
+std::string text_or(const Params& params, std::string_view name, std::string_view fallback) {
   const std::string* value = find_param(params, name);
-  return value != nullptr ? *value : std::move(fallback);
+  return value != nullptr ? *value : std::string(fallback);
 }
 
 bool flag_or(const Params& params, std::string_view name, bool fallback) {

@@ -30,7 +30,7 @@ namespace pvesim {
 
 // --- reading checked parameters
 [[nodiscard]] const std::string* find_param(const Params& params, std::string_view name);
-[[nodiscard]] std::string text_or(const Params& params, std::string_view name, std::string fallback);
+[[nodiscard]] std::string text_or(const Params& params, std::string_view name, std::string_view fallback);
 [[nodiscard]] bool flag_or(const Params& params, std::string_view name, bool fallback);
 [[nodiscard]] std::int64_t integer_or(const Params& params, std::string_view name, std::int64_t fallback);
 [[nodiscard]] bool given(const Params& params, std::string_view name);

@@ -167,6 +167,7 @@ std::vector<std::string> snapshots_of(const Volume& volume) {
   for (const auto& [name, snapshot] : volume.snapshots) ordered.emplace_back(snapshot.order, name);
   std::sort(ordered.begin(), ordered.end());
   std::vector<std::string> names;
+  names.reserve(ordered.size());
   for (auto& [order, name] : ordered) names.push_back(std::move(name));
   return names;
 }

@@ -26,8 +26,8 @@ struct HostCall {
 
 /// Runs a command to its end; 127 for one the stand-in does not know. `sh` is no shell: of the script on its input only
 /// the lines "part NAME WORDS…" are looked at. WORDS are run as a command, or name one of the script's functions that
-/// the stand-in knows by name (vdevs, tools, parameters, modprobe_options, trim_jobs, enabled_timers), and the answer is framed as the
-/// script's part() does. A part it does not know fails, as on a node where a program is missing.
+/// the stand-in knows by name (vdevs, tools, parameters, modprobe_options, trim_jobs, enabled_timers), and the answer
+/// is framed as the script's part() does. A part it does not know fails, as on a node where a program is missing.
 [[nodiscard]] HostAnswer run_host_command(HostCall call);
 
 // The parts of it, by program.

@@ -14,7 +14,7 @@
 namespace pvesim {
 namespace {
 
-constexpr std::int64_t kTicketLifetime = 2 * 3600;
+constexpr std::int64_t kTicketLifetime = 7200;
 constexpr std::int64_t kClockSkew = 300;  // a ticket may come from this far in the future
 
 std::string hex_time(std::int64_t seconds) {

@@ -67,6 +67,7 @@ bool parse_fault_name(std::string_view name, FaultAction& action) {
 
 std::vector<std::string_view> fault_names() {
   std::vector<std::string_view> names;
+  names.reserve(std::size(kNames));
   for (const auto& [value, name] : kNames) names.push_back(name);
   return names;
 }

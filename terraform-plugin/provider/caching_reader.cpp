@@ -13,13 +13,10 @@ Result<ClusterStatus> CachingReader::cluster_status() {
   return cluster_status_.get("", age_, [&] { return inner_.cluster_status(); });
 }
 Result<std::vector<GuestRow>> CachingReader::guests() {
-  auto rows = guests_.get("", age_, [&] { return inner_.guests(); });
-  if (!rows) return rows;
-  const std::scoped_lock lock(mutex_);
-  for (GuestRow& row : *rows) {
-    if (confirmed_.contains(row.vmid.number)) row.status.clear();
-  }
-  return rows;
+  return guests_.get("", age_, [&] { return inner_.guests(); });
+}
+Result<std::map<std::uint32_t, PowerState>> CachingReader::power(const std::string& node) {
+  return power_.get(node, age_, [&] { return inner_.power(node); });
 }
 Result<LiveNode> CachingReader::node_facts(const std::string& node) {
   return node_facts_.get(node, hardware_age_, [&] { return inner_.node_facts(node); });

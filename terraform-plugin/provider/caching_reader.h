@@ -55,12 +55,6 @@ class CachingReader final : public PveReader {
  public:
   explicit CachingReader(PveReader& inner) : inner_(inner) {}
 
-  /// The power state of this guest is asked of its own node: the cluster's list lags behind by some seconds, and what
-  /// was just started must not be started again.
-  void confirm(Vmid vmid) {
-    const std::scoped_lock lock(mutex_);
-    confirmed_.insert(vmid.number);
-  }
   /// Before and after the cluster is changed.
   void forget() { ++age_; }
   void forget_all() {
@@ -70,6 +64,7 @@ class CachingReader final : public PveReader {
 
   [[nodiscard]] Result<ClusterStatus> cluster_status() override;
   [[nodiscard]] Result<std::vector<GuestRow>> guests() override;
+  [[nodiscard]] Result<std::map<std::uint32_t, PowerState>> power(const std::string& node) override;
   [[nodiscard]] Result<LiveNode> node_facts(const std::string& node) override;
   [[nodiscard]] Result<std::vector<LivePoolLayout>> zpools(const std::string& node) override;
   [[nodiscard]] Result<std::map<std::string, Media>> volume_group_media(const std::string& node) override;
@@ -101,12 +96,11 @@ class CachingReader final : public PveReader {
 
  private:
   PveReader& inner_;
-  std::mutex mutex_;
-  std::set<std::uint32_t> confirmed_;
   std::atomic<std::uint64_t> age_ = 1;
   std::atomic<std::uint64_t> hardware_age_ = 1;
   Memo<ClusterStatus> cluster_status_;
   Memo<std::vector<GuestRow>> guests_;
+  Memo<std::map<std::uint32_t, PowerState>> power_;
   Memo<LiveNode> node_facts_;
   Memo<std::vector<LivePoolLayout>> zpools_;
   Memo<std::map<std::string, Media>> volume_group_media_;

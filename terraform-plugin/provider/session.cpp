@@ -283,14 +283,12 @@ Result<PlanResult> Session::plan(const Wish& wish) {
   how.plan.targets = wish.targets;
   how.plan.allow = wish.allow;
   how.all_guests = wish.all_guests;
-  for (const WrittenVm& vm : wish.document->vms) (*connected)->reader->confirm(vm.vmid.value);
   return pvr::plan(*(*connected)->reader, (*connected)->link->clock(), wish.document, std::move(how), stop_token());
 }
 
 Result<StatusResult> Session::status(std::shared_ptr<const FleetDocument> document) {
   auto connected = connect();
   if (!connected) return std::move(connected).error();
-  for (const WrittenVm& vm : document->vms) (*connected)->reader->confirm(vm.vmid.value);
   return pvr::status(*(*connected)->reader, (*connected)->link->clock(), std::move(document), options(**connected));
 }
 

@@ -122,8 +122,7 @@ TEST_F(ObserveTest, LeavesTheRestAlone) {
   for (const auto& [request, count] : simulator_->request_counts()) EXPECT_EQ(request.first, "GET") << request.second;
 }
 
-// Its configuration, and its power: the list's is up to ten seconds old.
-TEST_F(ObserveTest, CostsTwoRequestsPerGuestAndAConstant) {
+TEST_F(ObserveTest, CostsOneRequestPerGuestAndAConstant) {
   const auto reader = client();
   simulator_->reset_request_counts();
   look(kFleet, *reader);
@@ -132,6 +131,7 @@ TEST_F(ObserveTest, CostsTwoRequestsPerGuestAndAConstant) {
   Scope one = kFleet;
   one.vmids.pop_back();
   look(one, *reader);
+  // The guest, and, because no other of its node is asked for, who runs there.
   EXPECT_EQ(two_guests - simulator_->request_count(), 2U);
   EXPECT_LE(two_guests, 3U + 20U + 3U * 2U);
 }
