@@ -54,7 +54,7 @@ void Resolver::resolve_storages() {
   // Storages of the cluster that the fleet uses without describing them: only what is unknown about them is worth a
   // word.
   for (const auto& [used, disks] : used_storages_) {
-    const std::string& id = used;
+    const std::string_view id = used;
     const StorageFacts* facts = storage_facts(id);
     const bool described = std::ranges::any_of(out_.storages, [&](const ResolvedStorage& s) { return s.id == id; });
     if (described || facts == nullptr || !facts->backing_assumed) continue;
