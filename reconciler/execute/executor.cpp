@@ -259,7 +259,7 @@ ApplyReport nothing_done(const Plan& plan, const Error& error) {
 
 }  // namespace
 
-void tidy_restarts(Lease& lease, PveApi& pve) {
+void tidy_restarts(Lease& lease, PveApi& pve, const Clock& clock, const Patience& patience) {
   const auto noted = lease.restarting();
   if (noted.empty()) return;
   const auto rows = pve.guests();
@@ -269,7 +269,11 @@ void tidy_restarts(Lease& lease, PveApi& pve) {
     bool over = row == rows->end();
     if (!over) {
       const auto status = pve.guest_status({.node = row->node, .vmid = Vmid{number}});
-      over = status && status->power == PowerState::kRunning;
+      const auto since = clock.wall() - patience.shutdown - patience.silence;
+      const auto tasks = pve.tasks({.node = row->node, .vmid = Vmid{number}},
+                                   std::chrono::duration_cast<std::chrono::seconds>(since.time_since_epoch()).count());
+      over =
+          status && status->power == PowerState::kRunning && tasks && std::ranges::none_of(*tasks, &TaskRow::running);
     }
     if (over) static_cast<void>(lease.forget_restart(Vmid{number}));
   }
@@ -303,7 +307,7 @@ ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions option
   Run run(plan, ports, options, options.held != nullptr ? options.held : lease.get(), std::move(stop));
   ApplyReport report = run.run();
   if (lease) {
-    tidy_restarts(*lease, ports.pve);
+    tidy_restarts(*lease, ports.pve, ports.clock, options.patience);
     const Status released = lease->release();
     if (!released && report.stopped_by.empty() && released.error().kind != ErrorKind::kLeaseLost &&
         !report.operations.empty())

@@ -46,9 +46,10 @@ struct ApplyOptions {
 /// requests: an effect under way is awaited with them.
 [[nodiscard]] ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions options, std::stop_token stop);
 
-/// Drops notes about restarts that are over: the guest runs, or does not exist any more. Before a lease is given back,
+/// Drops notes about restarts that are over: the guest runs and nothing is under way that may stop it, or it does not
+/// exist any more. Before a lease is given back,
 /// and while no run works under it: a guest about to be stopped still runs.
-void tidy_restarts(Lease& lease, PveApi& pve);
+void tidy_restarts(Lease& lease, PveApi& pve, const Clock& clock, const Patience& patience);
 
 /// Carries out one operation. For apply() and for tests of a single procedure.
 struct OperationEnd {

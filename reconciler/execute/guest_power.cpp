@@ -124,8 +124,10 @@ Status RestartVmProcedure::verify(const Params& params, const Facts&, const Fact
 
 void RestartVmProcedure::after_failure(const Params& params, const Facts&, Work& work) {
   const auto status = work.pve().guest_status(work.ref(params.vmid));
-  // Still running: it was never stopped, and nobody needs to start it later. Else the note stays for the next run.
-  if (status && status->power != PowerState::kStopped)
+  // Still running, and no shutdown of it under way that we only cannot watch any more: it was never stopped, and nobody
+  // needs to start it later. Else the note stays for the next run.
+  const auto under_way = running_tasks(work, params.vmid, {});
+  if (status && status->power != PowerState::kStopped && under_way && under_way->empty())
     static_cast<void>(forget(work, params.vmid));
   else if (work.lease() == nullptr)
     work.warn(fmt::format("vm {} may be stopped now, and without a lease nothing remembers to start it: qm start {}",

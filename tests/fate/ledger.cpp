@@ -141,8 +141,15 @@ void Ledger::others(const std::function<void()>& act) {
     if (!after.referenced.contains(content)) precious_.erase(content);
   for (const auto& [content, where] : after.referenced)
     if (!before.referenced.contains(content)) precious_.emplace(content, where);
-  for (const auto& [home, slot] : before.attached)
-    if (!after.attached.contains(home)) homes_.erase(home);
+  for (const auto& [home, slot] : before.attached) {
+    if (after.attached.contains(home)) continue;
+    homes_.erase(home);
+    // Another content in the same slot: the guest has written, and the old content is nobody's disk any more.
+    const bool written = std::ranges::any_of(after.attached, [&, vmid = home.first, &key = slot](const auto& now) {
+      return now.first.first == vmid && now.second == key && !before.attached.contains(now.first);
+    });
+    if (written) precious_.erase(home.second);
+  }
   for (const auto& [home, slot] : after.attached)
     if (!before.attached.contains(home)) homes_.emplace(home, slot);
   for (const std::string& volume : after.unreferenced)
@@ -186,7 +193,7 @@ std::vector<std::string> Ledger::broken(bool at_rest) {
     const auto now = view.texts.find(vmid);
     if (now == view.texts.end())
       found.push_back(fmt::format("Guest {}, which is none of the fleet's, is gone.", vmid));
-    else if (now->second != text)
+    else if (now->second != text && text.find("[PENDING]") == std::string::npos)  // that becomes active by itself
       found.push_back(
           fmt::format("Guest {}, which is none of the fleet's, was changed:\n{}--- was\n{}", vmid, now->second, text));
   }
