@@ -152,7 +152,8 @@ StorageFacts storage_facts(const WrittenStorage* written, const LiveStorage* fou
   facts.kind = kind_of(facts.type, texts, backing);
   facts.backing_assumed = facts.kind == StorageKind::kUnknown;
   facts.shared = is_network_type(facts.type) || flag_of(texts, "shared");
-  for (const std::string_view node : list_words(text_of(texts, "nodes"))) facts.nodes.emplace_back(node);
+  const std::string nodes = text_of(texts, "nodes");
+  for (const std::string_view node : list_words(nodes)) facts.nodes.emplace_back(node);
   std::ranges::sort(facts.nodes);
   facts.sparse = flag_of(texts, "sparse");
   if (facts.type == "zfspool" || facts.type == "zfs") {

@@ -14,8 +14,8 @@ namespace {
 constexpr std::uint64_t kFirstSeed = 1;
 
 TEST(Seeds, KeepEveryPromise) {
-  // Bounded by time, so that slow builds (sanitizers) do fewer; never fewer than the least. What is known to be open among
-  // later seeds is listed in docs/reliability.md, and is no news to every build.
+  // Bounded by time, so that slow builds (sanitizers) do fewer; never fewer than the least. What is known to be open
+  // among later seeds is listed in docs/reliability.md, and is no news to every build.
   constexpr std::uint64_t kLeast = 12;
   constexpr std::uint64_t kMost = 250;
   const char* wanted = std::getenv("PVERECONCILE_FATE_SECONDS");

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
+#include <cstdio>
 #include <random>
 
 #include "tests/unit/planning/world.h"
@@ -209,17 +209,11 @@ TEST(PlanScale, TenThousandGuestsInSyncAndOneChanged) {
   std::ranges::sort(state.volumes, {}, &LiveVolume::id);
   set(state.vms[5000], "cores", "2");
   const ResolvedFleet wanted = fleet(std::move(vms));
-  const auto start = std::chrono::steady_clock::now();
   const Diff changes = diff(wanted, state);
   const Checked<Plan> made = make_plan(wanted, changes, state, {});
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
-  std::printf("10,000 guests: %lld ms\n", static_cast<long long>(took.count()));
   ASSERT_TRUE(made.ok());
   EXPECT_EQ(made.value->operations.size(), 1U);
   EXPECT_EQ(made.value->unchanged_vms, 9999U);
-#ifdef __OPTIMIZE__
-  EXPECT_LT(took.count(), 1000);  // the promise is 300 ms on a free core; the benchmarks watch that
-#endif
 }
 
 }  // namespace
