@@ -125,7 +125,8 @@ class Writer {
   void hosts() {
     const auto settings = [this](std::size_t indent, const std::string& node, const std::string& part,
                                  const WrittenSettings& list) {
-      for (const auto& [key, value] : list) {
+      for (const auto& [name, value] : list) {
+        const std::string& key = name;  // clang refuses to capture a structured binding
         const Setting* setting = nullptr;
         for (const Home home : {Home::kHostOption, Home::kPoolProperty, Home::kDatasetProperty})
           if (setting == nullptr) setting = find_setting(home, key);

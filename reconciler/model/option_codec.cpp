@@ -308,7 +308,7 @@ OptionValue string_or_absent(std::string text) { return text.empty() ? OptionVal
 
 OptionValue as_set(StringList list) {
   std::ranges::sort(list);
-  list.erase(std::ranges::unique(list).begin(), list.end());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
   return list_or_absent(std::move(list));
 }
 

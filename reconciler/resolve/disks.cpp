@@ -369,7 +369,7 @@ void Resolver::check_disk(VmContext& context, ResolvedDisk& disk) {
     const SourceSpan span = value != nullptr ? span_of(value->origin) : SourceSpan{};
     const std::string text =
         row.key == "format" ? fmt::format("format={}", disk.facts.format) : shown(disk, row.key, disk_setting(row.key));
-    broken(row, text, where, span.known() ? span : disk.span, std::move(notes));
+    broken(row, text, where, span.known() ? span : disk.span, notes);
   }
   for (const DiskWarning& row : kDiskWarnings) {
     if (!row.applies(disk.facts, settings)) continue;

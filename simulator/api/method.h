@@ -78,9 +78,9 @@ struct ApiError {
   std::string message = {};                                     // without the trailing newline
   std::map<std::string, std::string, std::less<>> errors = {};  // non-empty: the 400-map shape
 };
-[[noreturn]] void fail(std::string message);                             // 500 text
-[[noreturn]] void fail_param(std::string param, std::string text);       // 400 map
-[[noreturn]] void fail_permission(std::string path, std::string privs);  // 403
+[[noreturn]] void fail(std::string message);                                           // 500 text
+[[noreturn]] void fail_param(std::string param, std::string text);                     // 400 map
+[[noreturn]] void fail_permission(const std::string& path, const std::string& privs);  // 403
 
 using Handler = std::function<nlohmann::json(Call&)>;
 

@@ -40,8 +40,8 @@ namespace http = beast::http;
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr std::uint32_t kHeaderLimit = 8 * 1024;
-constexpr std::uint64_t kBodyLimit = 512 * 1024;
+constexpr std::uint32_t kHeaderLimit = 8U * 1024U;
+constexpr std::uint64_t kBodyLimit = std::uint64_t{512} * 1024;
 constexpr std::size_t kMaxHeaderLines = 64;
 constexpr std::size_t kHandlerThreads = 24;
 

@@ -16,7 +16,7 @@ namespace {
 using nlohmann::json;
 using namespace std::chrono_literals;
 
-constexpr std::size_t kMaxBody = 512 * 1024;
+constexpr std::size_t kMaxBody = std::size_t{512} * 1024;
 constexpr int kWorkers = 3;                 // of pvedaemon, per node
 constexpr VirtualSpan kProxyTimeout = 30s;  // pveproxy to pvedaemon and to other nodes
 constexpr VirtualSpan kLoginDelay = 3s;     // every 401 is this late
@@ -121,7 +121,7 @@ void fail(std::string message) { throw ApiError{500, std::move(message), {}}; }
 
 void fail_param(std::string param, std::string text) { throw ApiError{400, "", {{std::move(param), std::move(text)}}}; }
 
-void fail_permission(std::string path, std::string privs) {
+void fail_permission(const std::string& path, const std::string& privs) {
   std::string message = "Permission check failed";
   if (!path.empty()) message += " (" + path + (privs.empty() ? "" : ", " + privs) + ")";
   throw ApiError{403, std::move(message), {}};

@@ -62,7 +62,9 @@ void World::ha_changed() {
 void World::ha_tick() {
   after(10s, [this] { ha_tick(); });
   if (!quorate() || ha_disarmed) return;
-  for (auto& [sid, resource] : ha_resources) {
+  for (auto& entry : ha_resources) {
+    const std::string& sid = entry.first;
+    HaResource& resource = entry.second;
     const int vmid = vmid_of(resource);
     Vm* vm = find_vm(vmid);
     if (vm == nullptr || resource.busy) continue;
@@ -85,7 +87,8 @@ void World::ha_tick() {
       }
       continue;
     }
-    const auto run = [&](const char* type, std::shared_ptr<Work> work, const char* during, const char* afterwards) {
+    const auto run = [&](const char* type, const std::shared_ptr<Work>& work, const char* during,
+                         const char* afterwards) {
       resource.busy = true;
       resource.crm_state = during;
       const std::string upid = start_task(vm->node, type, std::to_string(vmid), "root@pam", work);

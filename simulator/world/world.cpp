@@ -125,10 +125,11 @@ std::string World::start_task(const std::string& node, const std::string& type, 
   task->upid = "UPID:" + node + ":" + numbers.data() + ":" + type + ":" + id + ":" + auth_id + ":";
   const std::string upid = task->upid;
   remember(work);
-  task->work = work;
-  work->task_ = task.get();
+  Work& started = *work;
+  started.task_ = task.get();
+  task->work = std::move(work);
   tasks.push_back(std::move(task));
-  work->later(20ms, [raw = work.get()] { raw->advance(); });
+  started.later(20ms, [&started] { started.advance(); });
   return upid;
 }
 

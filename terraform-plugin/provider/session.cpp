@@ -286,10 +286,10 @@ Result<PlanResult> Session::plan(const Wish& wish) {
   return pvr::plan(*(*connected)->reader, (*connected)->link->clock(), wish.document, std::move(how), stop_token());
 }
 
-Result<StatusResult> Session::status(std::shared_ptr<const FleetDocument> document) {
+Result<StatusResult> Session::status(const std::shared_ptr<const FleetDocument>& document) {
   auto connected = connect();
   if (!connected) return std::move(connected).error();
-  return pvr::status(*(*connected)->reader, (*connected)->link->clock(), std::move(document), options(**connected));
+  return pvr::status(*(*connected)->reader, (*connected)->link->clock(), document, options(**connected));
 }
 
 Result<AuditResult> Session::audit(std::shared_ptr<const FleetDocument> document) {
@@ -328,7 +328,7 @@ bool Session::was_touched(std::int64_t vmid) const {
   return std::ranges::find(touched_, vmid) != touched_.end();
 }
 
-Result<Lease*> Session::enter_lease(Connected& connected, std::stop_token stop) {
+Result<Lease*> Session::enter_lease(Connected& connected, const std::stop_token& stop) {
   const std::scoped_lock lock(lease_mutex_);
   if (lease_users_ == 0) {
     Clock& clock = connected.link->clock();

@@ -82,7 +82,7 @@ class Session {
 
   /// Looks, with what is known already, and plans.
   [[nodiscard]] Result<PlanResult> plan(const Wish& wish);
-  [[nodiscard]] Result<StatusResult> status(std::shared_ptr<const FleetDocument> document);
+  [[nodiscard]] Result<StatusResult> status(const std::shared_ptr<const FleetDocument>& document);
   [[nodiscard]] Result<AuditResult> audit(std::shared_ptr<const FleetDocument> document);
   [[nodiscard]] Result<ClusterStatus> cluster();
   [[nodiscard]] Result<std::vector<GuestRow>> guests();
@@ -116,7 +116,7 @@ class Session {
   [[nodiscard]] EngineOptions options(const Connected& connected) const;
   [[nodiscard]] Loaded finish(Checked<FleetDocument> loaded, std::uint32_t file, const FleetText& text,
                               std::string_view vm) const;
-  [[nodiscard]] Result<Lease*> enter_lease(Connected& connected, std::stop_token stop);
+  [[nodiscard]] Result<Lease*> enter_lease(Connected& connected, const std::stop_token& stop);
   void leave_lease(Connected& connected);
 
   OpenLink open_;

@@ -546,7 +546,7 @@ class VmResource final : public Resource {
     if (!session.configured()) return out;
     auto made = destruction(session, prior);
     if (!made) {
-      out.messages.push_back(std::move(made).error().kind == ErrorKind::kInterrupted
+      out.messages.push_back(made.error().kind == ErrorKind::kInterrupted
                                  ? Message{.summary = "Interrupted"}
                                  : message_of(made.error(), "planning the removal"));
       return out;
