@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,11 @@ struct Descriptor {
 };
 
 }  // namespace
+
+void leave_no_core_file() {
+  const rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+  setrlimit(RLIMIT_CORE, &none);  // lowering a limit is always allowed
+}
 
 void wipe(std::string& text) {
   OPENSSL_cleanse(text.data(), text.size());

@@ -30,6 +30,10 @@ class Secret {
 /// Overwrites and empties a text that held a secret on its way.
 void wipe(std::string& text);
 
+/// From here on a crash of this process, or of a program it starts, leaves no core file: memory holds the token. (Not
+/// prctl's "dumpable": without that nobody but root can read a fleet from /dev/stdin.)
+void leave_no_core_file();
+
 /// Reads the first line of a file only its owner can read (mode 0600 or stricter). Error: what is wrong with it, by
 /// name.
 [[nodiscard]] Result<Secret> read_secret_file(const std::filesystem::path& file);

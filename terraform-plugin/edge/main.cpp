@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "providers/pve/connection_options.h"
+#include "providers/pve/secret.h"
 #include "terraform-plugin/edge/certificate.h"
 #include "terraform-plugin/edge/handshake.h"
 #include "terraform-plugin/edge/hclog.h"
@@ -123,5 +124,6 @@ int main(int argc, char** argv) {
     std::cout << PVERECONCILE_VERSION "\n";
     return 0;
   }
+  pvr::leave_no_core_file();
   return pvr::tf::serve(word == "-debug");
 }

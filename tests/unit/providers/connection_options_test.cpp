@@ -1,6 +1,7 @@
 #include "providers/pve/connection_options.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -173,6 +174,14 @@ TEST_F(SecretFile, IsRefusedWhenOthersCouldReadItOrItIsNoFile) {
   EXPECT_FALSE(read_secret_file(write("", 0600)).ok());
   EXPECT_FALSE(read_secret_file(folder_).ok());
   EXPECT_FALSE(read_secret_file(folder_ / "absent").ok());
+}
+
+TEST(Secret, ACrashLeavesNoCoreFile) {
+  leave_no_core_file();
+  rlimit now = {.rlim_cur = 1, .rlim_max = 1};
+  ASSERT_EQ(getrlimit(RLIMIT_CORE, &now), 0);
+  EXPECT_EQ(now.rlim_cur, 0U);
+  EXPECT_EQ(now.rlim_max, 0U);
 }
 
 TEST(Secret, CannotBePrintedAndLeavesNothingWhereItWas) {
