@@ -156,13 +156,13 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
   {
     CLI::App& sub = command(*app, "rollback", "Put the retired volume of a disk back in the place of the live one");
     fleet_argument(sub, to);
-    sub.add_option("what", to.words, "vm/NAME and the name of the disk")->required()->expected(2)->type_name("VM DISK");
+    sub.add_option("disk", to.words, "vm/NAME and the name of the disk")->required()->expected(2)->type_name("VM DISK");
     run_options(sub, to);
   }
   {
     CLI::App& sub = command(*app, "explain", "Why a setting has its value");
     fleet_argument(sub, to);
-    sub.add_option("what", to.words, "vm/NAME [DISK-OR-SLOT] [KEY], storage/ID [KEY], or host/NODE[/DATASET] [KEY]")
+    sub.add_option("address", to.words, "vm/NAME [DISK-OR-SLOT] [KEY], storage/ID [KEY], or host/NODE[/DATASET] [KEY]")
         ->required()
         ->expected(1, 3)
         ->type_name("ADDRESS");
@@ -254,6 +254,8 @@ std::unique_ptr<CLI::App> make_app(Invocation& to) {
         ->type_name("bash|zsh|fish");
   }
   command(*app, "version", "Version of this program");
+  app->add_flag_callback(
+      "-V,--version", [&to] { to.command = "version"; }, "Version of this program");
   command(*app, "manual", "The manual page, as troff").group("");  // for packagers: no everyday command
   return app;
 }

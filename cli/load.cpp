@@ -1,7 +1,13 @@
 #include "cli/load.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <ostream>
+#include <system_error>
 #include <utility>
 
 #include "schema/fleet_schema.h"
@@ -25,6 +31,16 @@ void tell_diagnostics(const Invocation& invocation, Terminal& terminal, const Di
   if (errors != 0) line = counted(errors, "error", "errors");
   if (warnings != 0) line += (line.empty() ? "" : ", ") + counted(warnings, "warning", "warnings");
   tell(invocation, terminal, line + ".");
+}
+
+Result<std::string> text_of_file(const std::string& name) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(name, ignored))  // it can be opened, and throws when it is read
+    return Error{.kind = ErrorKind::kRejected, .message = fmt::format("{} is a directory", name)};
+  std::ifstream file(name, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file) return Error{.kind = ErrorKind::kRejected, .message = fmt::format("{} cannot be read", name)};
+  return text;
 }
 
 std::shared_ptr<const FleetDocument> load_or_tell(const Invocation& invocation, Terminal& terminal) {

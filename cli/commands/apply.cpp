@@ -3,10 +3,8 @@
 #include <unistd.h>
 
 #include <array>
-#include <fstream>
 #include <functional>
 #include <istream>
-#include <iterator>
 #include <mutex>
 #include <optional>
 #include <ostream>
@@ -43,11 +41,6 @@ Prepared leave_with(ExitCode code) {
 
 Prepared fail(const Invocation& invocation, Terminal& terminal, const Error& error) {
   return leave_with(fail_with(invocation, terminal, error));
-}
-
-std::string text_of_file(const std::string& name) {
-  std::ifstream file(name);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 Prepared from_plan_file(const Invocation& invocation, Terminal& terminal, const std::string& text) {
@@ -149,9 +142,9 @@ ExitCode carry_out(const Invocation& invocation, Terminal& terminal, const MakeP
     if (progress) return progress->note(text);
     terminal.err << '\n' << text << std::endl;
   });
-  const std::string text = text_of_file(invocation.file);
-  Prepared prepared = is_plan_file(text) ? from_plan_file(invocation, terminal, text)
-                                         : from_fleet(invocation, terminal, interruption, make);
+  const auto text = text_of_file(invocation.file);  // of a directory there is none: it stands for its fleet.yaml
+  Prepared prepared = text && is_plan_file(*text) ? from_plan_file(invocation, terminal, *text)
+                                                  : from_fleet(invocation, terminal, interruption, make);
   if (prepared.leave) return *prepared.leave;
   const Plan& plan = prepared.plan;
 

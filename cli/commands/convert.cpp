@@ -2,12 +2,12 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <ostream>
 #include <utility>
 
 #include "cli/commands.h"
 #include "cli/layout.h"
+#include "cli/load.h"
 #include "cli/outcome.h"
 #include "schema/terraform_source.h"
 
@@ -20,10 +20,9 @@ ExitCode run_convert(const Invocation& invocation, Terminal& terminal) {
   };
   if (!invocation.fleet_out.empty() && std::filesystem::exists(invocation.fleet_out))
     return refuse(fmt::format("{} exists already; nothing is overwritten", invocation.fleet_out));
-  std::ifstream source(invocation.file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(source), std::istreambuf_iterator<char>()};
-  if (!source) return refuse(fmt::format("{} cannot be read", invocation.file));
-  auto fleet = fleet_from_terraform(text);
+  const auto text = text_of_file(invocation.file);
+  if (!text) return fail_with(invocation, terminal, text.error());
+  auto fleet = fleet_from_terraform(*text);
   if (!fleet) return fail_with(invocation, terminal, std::move(fleet).error().during("reading " + invocation.file));
   if (invocation.fleet_out.empty()) {
     terminal.out << fleet->text;

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <fstream>
-#include <iterator>
 #include <ostream>
 #include <utility>
 
@@ -61,17 +60,14 @@ ExitCode run_plan(const Invocation& invocation, Terminal& terminal) {
 }
 
 ExitCode run_show(const Invocation& invocation, Terminal& terminal) {
-  std::ifstream file(invocation.file);
-  if (!file) {
-    tell_error(invocation, terminal, fmt::format("{} cannot be read", invocation.file));
+  const auto text = text_of_file(invocation.file);
+  if (!text) return fail_with(invocation, terminal, text.error());
+  if (!is_plan_file(*text)) {
+    tell_error(invocation, terminal, fmt::format("{} is no saved plan; plan --out makes one", invocation.file));
     return ExitCode::kError;
   }
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  auto plan = parse_plan(text);
-  if (!plan) {
-    tell_error(invocation, terminal, std::move(plan).error().during("reading " + invocation.file).text());
-    return ExitCode::kError;
-  }
+  auto plan = parse_plan(*text);
+  if (!plan) return fail_with(invocation, terminal, std::move(plan).error().during("reading " + invocation.file));
   terminal.out << shown(*plan, invocation, terminal);
   return code_of(*plan, invocation.detailed_exitcode);
 }

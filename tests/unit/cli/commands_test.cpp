@@ -117,6 +117,10 @@ TEST_F(Commands, PlanApplyAndNothingIsLeft) {
   const Ran again = run_with({"plan", path("fleet.yaml"), "--detailed-exitcode", "-o", "json"});
   EXPECT_EQ(again.code, ExitCode::kDone);
   EXPECT_EQ(nlohmann::json::parse(again.out)["empty"], true) << again.out;
+  // A directory stands for the fleet file in it.
+  const Ran directory = run_with({"apply", path(""), "--auto-approve"});
+  EXPECT_EQ(directory.code, ExitCode::kDone) << directory.err;
+  EXPECT_THAT(directory.out, HasSubstr("No changes"));
 }
 
 TEST_F(Commands, ApplyDoesNothingWhenNobodyCanConfirm) {
@@ -147,7 +151,8 @@ TEST_F(Commands, ASavedPlanIsShownWithoutACluster) {
   EXPECT_EQ(shown.code, ExitCode::kChanges) << shown.err;
   EXPECT_EQ(shown.out, planned.out);
   EXPECT_THAT(run_with({"show", path("plan.pvr"), "-o", "junit"}).out, HasSubstr("<testcase"));
-  EXPECT_EQ(run_with({"show", path("fleet.yaml")}).code, ExitCode::kError);
+  EXPECT_THAT(run_with({"show", path("fleet.yaml")}).err, HasSubstr("no saved plan"));
+  EXPECT_THAT(run_with({"show", path("")}).err, HasSubstr("is a directory"));
   EXPECT_EQ(run_with({"show", path("none")}).code, ExitCode::kError);
 }
 
@@ -218,6 +223,7 @@ TEST_F(Commands, RolesAndTextsNeedNoCluster) {
   EXPECT_THAT(role.err, HasSubstr("Did you mean \"specialty-linux\"?"));
   EXPECT_TRUE(nlohmann::json::accept(run_with({"schema"}).out));
   EXPECT_THAT(run_with({"version"}).out, HasSubstr("pvereconcile "));
+  EXPECT_EQ(run_with({"--version"}).out, run_with({"version"}).out);
 }
 
 TEST(Outcome, CodesFollowTheTable) {
