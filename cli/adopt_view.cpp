@@ -84,6 +84,7 @@ class Writer {
     storages();
     hosts();
     lanes();
+    roles();
     if (!adopted_.document.vms.empty()) line(0, "\nvms:");
     for (const WrittenVm& vm : adopted_.document.vms) guest(vm);
     return std::move(out_);
@@ -167,6 +168,24 @@ class Writer {
       line(2, lane.name + ":");
       for (const auto& [node, storage] : lane.per_node)
         line(4, fmt::format("{}: {}", scalar(node), scalar(storage.value)));
+    }
+  }
+
+  void roles() {
+    bool headed = false;
+    for (const WrittenRole& role : adopted_.document.roles) {
+      if (role.builtin) continue;
+      if (!std::exchange(headed, true)) line(0, "\nroles:");
+      line(2, fmt::format("{}:{}", scalar(role.name), remark("role/" + role.name)));
+      line(4, "extends: " + role.extends->value);
+      for (const auto& [key, value] : role.options)
+        line(4, fmt::format("{}: {}", key, value_text(find_setting(Home::kVmOption, key), key, value.value)));
+      if (!role.disks.empty()) line(4, "disks:");
+      for (const WrittenDisk& disk : role.disks) {
+        line(6, scalar(disk.name) + ":");
+        for (const auto& [key, value] : disk.settings)
+          line(8, fmt::format("{}: {}", key, value_text(find_setting(Home::kDriveOption, key), key, value.value)));
+      }
     }
   }
 

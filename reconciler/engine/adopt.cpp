@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "reconciler/engine/shared_roles.h"
 #include "reconciler/model/facts.h"
 #include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
@@ -78,6 +79,7 @@ class Adopter {
                                 .text = told(finding)});
     }
     if (options_.improve || !options_.fix.empty()) improve();
+    out_.remarks.merge(share_settings(out_.document));
     std::ranges::sort(out_.document.vms, {}, &WrittenVm::name);
     std::ranges::sort(out_.document.storages, {}, &WrittenStorage::id);
     std::ranges::sort(out_.document.lanes, {}, &WrittenLane::name);

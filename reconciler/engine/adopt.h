@@ -31,16 +31,17 @@ struct AdoptChoice {
 };
 
 struct Adopted {
-  FleetDocument document = {};  // without sources; holds the built-in roles of the base
+  FleetDocument document = {};  // without sources; holds the built-in roles of the base, too
   std::vector<AdoptChoice> choices = {};
-  std::map<std::string, std::string> remarks = {};  // "vm/NAME", "storage/ID", "lane/NAME" → what was inferred and why
+  std::map<std::string, std::string> remarks = {};  // "vm/NAME", "storage/ID", "role/NAME" → what was inferred and why
   std::vector<std::string> left_out = {};           // one sentence each
 };
 
 /// A fleet that explains a cluster: roles, lanes and storages are chosen so that the fewest values must be stated, and
-/// a plan of it against the same cluster is empty (with improve or fix: holds exactly those fixes). What a rule would
-/// change stands under `leave:`. Guests for which that cannot be reached are left out and named. `base` gives the
-/// built-in roles. Pure.
+/// what several guests state alike is said
+/// once, in a role of its own; a plan of it against the same cluster is empty (with improve or fix: holds exactly those
+/// fixes). What a rule would change stands under `leave:`. Guests for which that cannot be reached are left out and
+/// named. `base` gives the built-in roles. Pure.
 [[nodiscard]] Adopted adopt(const FleetDocument& base, const LiveState& live, const AuditReport& report,
                             const AdoptOptions& options);
 

@@ -105,6 +105,41 @@ TEST(Adopt, ImproveHoldsTheFixesOfTheAuditAndNoOthers) {
   EXPECT_THAT(planned.plan.blocked, IsEmpty()) << told(planned.plan);
 }
 
+TEST(Adopt, WhatSeveralGuestsStateAlikeIsSaidOnce) {
+  std::string text = R"(
+cluster: {name: lab}
+nodes: {n1: {pools: {tank: {size: 1TiB}}}}
+storages: {tank: {type: zfspool, pool: tank, content: images, sparse: 1}}
+vms:
+)";
+  const auto guest = [&](int vmid, const std::string& name, const std::string& options) {
+    text += fmt::format(
+        "  {0}: {{node: n1, config: {{name: {1}, scsihw: virtio-scsi-single, {2}, scsi0: "
+        "\"tank:vm-{0}-disk-0,discard=on,iothread=1,ssd=1,size={3}G\"}}}}\n",
+        vmid, name, options, vmid - 99);
+  };
+  for (int n = 1; n <= 4; ++n)
+    guest(100 + n, fmt::format("web-{}", n), "cores: 4, memory: 4096, onboot: 1, ostype: l26, cpu: host");
+  guest(110, "db", "cores: 8, memory: 4096, ostype: l26, cpu: host");
+  guest(111, "mail", "cores: 2, memory: 2048, ostype: l26, cpu: host");
+  Lab lab(text);
+  const Written written = adopt_text(lab, {});
+  EXPECT_EQ(told(plan_of(lab, written).plan), "");
+  std::map<std::string, std::string> roles;
+  for (const WrittenRole& role : written.document->roles)
+    if (!role.builtin) roles[role.name] = role.extends ? role.extends->value : "";
+  ASSERT_THAT(roles, ::testing::SizeIs(1)) << written.text;
+  EXPECT_EQ(roles.begin()->first, "web") << written.text;
+  for (const WrittenVm& vm : written.document->vms) {
+    const bool web = vm.name.starts_with("web-");
+    ASSERT_TRUE(vm.role);
+    EXPECT_EQ(vm.role->value == "web", web) << written.text;
+    EXPECT_EQ(vm.options.contains("cores"), !web) << written.text;
+    ASSERT_EQ(vm.disks.size(), 1U);
+    EXPECT_TRUE(vm.disks[0].settings.contains("size"));
+  }
+}
+
 TEST(Adopt, OneFixIsOneChange) {
   Lab lab = Lab::from_file(PVERECONCILE_SOURCE_DIR "/examples/homelab/cluster.yaml");
   const Written written = adopt_text(lab, {.fix = {"C2@vm/301/scsi0"}});
@@ -147,8 +182,13 @@ std::string random_cluster(std::uint32_t seed) {
   text += "  files: {type: dir, path: /srv/files, content: images}\nvms:\n";
   const std::uint32_t guests = 1 + below(5);
   std::string ha;
+  const auto place = [&](std::uint32_t vmid, const std::string& config, bool running) {
+    text += fmt::format("  {}:\n    node: n{}\n    status: {}\n    config: {{{}}}\n", vmid, 1 + below(nodes),
+                        running ? "running" : "stopped", config);
+    if (nodes > 1 && chance(30)) ha += fmt::format("\"vm:{}\": {{state: {}}}, ", vmid, running ? "started" : "stopped");
+  };
   for (std::uint32_t i = 0; i < guests; ++i) {
-    const std::uint32_t vmid = 100 + i;
+    const std::uint32_t vmid = 100 + 10 * i;
     const bool windows = chance(40);
     const bool shared = chance(50);
     const bool running = chance(60);
@@ -200,9 +240,18 @@ std::string random_cluster(std::uint32_t seed) {
     if (chance(20))
       config += fmt::format(", tpmstate0: \"{},size=4M,version={}\"", volume(storage), pick({"v2.0", "v1.2"}));
     maybe(20, "ide2: \"none,media=cdrom\"");
-    text += fmt::format("  {}:\n    node: n{}\n    status: {}\n    config: {{{}}}\n", vmid, 1 + below(nodes),
-                        running ? "running" : "stopped", config);
-    if (nodes > 1 && chance(30)) ha += fmt::format("\"vm:{}\": {{state: {}}}, ", vmid, running ? "started" : "stopped");
+    place(vmid, config, running);
+    // People make several of a kind.
+    for (std::uint32_t twin = 1; twin < (chance(30) ? 5U : 1U); ++twin) {
+      std::string same = config;
+      for (const char* mark : {"vm-{}-", ":{}/", "name: vm{}"}) {
+        const std::string from = fmt::format(fmt::runtime(mark), vmid);
+        const std::string to = fmt::format(fmt::runtime(mark), vmid + twin);
+        for (auto at = same.find(from); at != std::string::npos; at = same.find(from, at + to.size()))
+          same.replace(at, from.size(), to);
+      }
+      place(vmid + twin, same, running);
+    }
   }
   if (!ha.empty()) text += "ha: {resources: {" + ha.substr(0, ha.size() - 2) + "}}\n";
   return text;
