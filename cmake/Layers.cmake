@@ -2,12 +2,10 @@
 
 set(PVERECONCILE_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined or thread")
 
-option(PVERECONCILE_WERROR "Warnings are errors" ON)
-
 add_library(pvereconcile_options INTERFACE)
 target_compile_options(pvereconcile_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor
-  -Wold-style-cast -Woverloaded-virtual -Wimplicit-fallthrough $<$<BOOL:${PVERECONCILE_WERROR}>:-Werror>)
+  -Wold-style-cast -Woverloaded-virtual -Wimplicit-fallthrough -Werror)
 # With optimisation GCC 12 to 14 report std::string sums (-Wrestrict, GCC bug 105651) and copies of std::optional
 # (-Wmaybe-uninitialized) that are right; the sanitizer builds watch what these two would tell.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
