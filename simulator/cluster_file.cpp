@@ -477,7 +477,8 @@ class Loader {
                                       "runningmachine", "runningcpu", "cipassword", "template"};
     for (const auto& [key, value] : section) {
       given[key].text = value;
-      if (key.rfind("unused", 0) == 0) extra.push_back(key);
+      // Fact: PVE itself writes a blank boot order where nothing can be booted from, and would not take one.
+      if (key.rfind("unused", 0) == 0 || (key == "boot" && value == " ")) extra.push_back(key);
     }
     given["node"].text = world_.first_node;
     given["vmid"].text = "100";

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "cli/adopt_view.h"
 #include "reconciler/planning/diff.h"
 #include "schema/fleet_schema.h"
+#include "tests/simulator/transcript.h"
 #include "tests/unit/audit/lab.h"
 
 namespace pvr::audit_test {
@@ -278,6 +280,57 @@ TEST(Adopt, APlanAgainstTheSameClusterIsEmptyWhateverTheCluster) {
     for (const std::string& sentence : written.adopted.left_out) ADD_FAILURE() << sentence << '\n' << cluster;
   }
   EXPECT_EQ(adopted, guests);
+}
+
+/// The configurations a real instance answered with, each once, as guests of a cluster file.
+std::map<std::string, std::string> recorded_guests() {
+  std::map<std::string, std::string> guests;
+  const auto folder = pvesim_test::shared_folder();
+  for (const std::string& name : pvesim_test::transcript_names()) {
+    for (const auto& call : pvesim_test::load_transcript(*folder / "transcripts" / (name + ".json")).calls) {
+      if (call.method != "GET" || call.status != 200 || !call.path.starts_with("/nodes/pve/qemu/")) continue;
+      if (!call.path.ends_with("/config") || !call.body.is_object() || !call.body["data"].is_object()) continue;
+      const std::string vmid = call.path.substr(16, call.path.find('/', 16) - 16);
+      nlohmann::json config = call.body["data"];
+      // The digest is of the text, the others belong to a snapshot or are secret.
+      for (const char* key : {"digest", "parent", "snaptime", "snapstate", "meta", "cipassword"}) config.erase(key);
+      nlohmann::json guest = {{"node", "pve"}, {"template", config.value("template", 0) == 1}};
+      config.erase("template");
+      guest["config"] = std::move(config);
+      guests.emplace(fmt::format("{}: {}", vmid, guest.dump()), fmt::format("{}, guest {}", name, vmid));
+    }
+  }
+  return guests;
+}
+
+TEST(Adopt, ConfigurationsOfARealInstanceAreExplained) {
+  const auto guests = recorded_guests();
+  if (guests.empty()) GTEST_SKIP() << "the recordings of a real instance are not on this machine";
+  EXPECT_GT(guests.size(), 40U);
+  std::size_t templates = 0;
+  for (const auto& [guest, from] : guests) {
+    SCOPED_TRACE(from);
+    const std::string cluster = fmt::format(R"(
+cluster: {{name: recorded}}
+nodes: {{pve: {{memory: 8GiB, pools: {{tank: {{size: 1TiB}}}}, vgs: {{vg0: {{size: 1TiB, thin: {{data: {{size: 500GiB}}}}}}}}}}}}
+storages:
+  tank: {{type: zfspool, pool: tank, content: "images,rootdir"}}
+  d1: {{type: dir, path: /srv/d1, content: "images,rootdir"}}
+  vg0: {{type: lvm, vgname: vg0, content: images}}
+  thin0: {{type: lvmthin, vgname: vg0, thinpool: data, content: images}}
+  local: {{type: dir, path: /var/lib/vz, content: "images,iso"}}
+vms:
+  {}
+)",
+                                            guest);
+    Lab lab(cluster);
+    const Written written = adopt_text(lab, {});
+    EXPECT_EQ(told(plan_of(lab, written).plan), "") << cluster << written.text;
+    const bool is_template = guest.find("\"template\":true") != std::string::npos;
+    if (is_template) ++templates;
+    EXPECT_EQ(written.document->vms.size(), is_template ? 0U : 1U) << cluster << written.text;
+  }
+  EXPECT_GT(templates, 0U);
 }
 
 TEST(Adopt, ImproveTouchesOnlyWhatTheAuditNamed) {
