@@ -5,6 +5,7 @@
 
 #include "reconciler/audit/auditor.h"
 #include "reconciler/base/text.h"
+#include "reconciler/model/boot_pool.h"
 #include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
@@ -243,7 +244,7 @@ void Auditor::audit_pool(const LiveNode& node, const LivePoolLayout* seen, const
     if (const LiveDataset* root = host(node.name)->dataset(name)) {
       facts.atime = root->text("atime");
       facts.xattr = root->text("xattr");
-      facts.dnodesize = root->text("dnodesize");
+      if (!starts_from(*host(node.name), name)) facts.dnodesize = root->text("dnodesize");
       facts.recordsize = root->bytes("recordsize");
     }
   }

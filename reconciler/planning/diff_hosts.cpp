@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "reconciler/model/boot_pool.h"
 #include "reconciler/planning/compare.h"
 
 namespace pvr {
@@ -94,13 +95,6 @@ SettingChange pool_setting(std::string_view key, const Resolved& desired, const 
   }
   change.running = change.configured;
   return change;
-}
-
-/// Fact: GRUB reads no dnodes of another size, and may have to read the pool the system starts from.
-bool starts_from(const LiveHost& host, std::string_view pool) {
-  return std::ranges::any_of(host.mounts, [pool](const LiveMount& mount) {
-    return mount.target == "/" && mount.fstype == "zfs" && mount.source.substr(0, mount.source.find('/')) == pool;
-  });
 }
 
 SettingChange dataset_property(std::string_view key, const Resolved& desired, const LiveDataset& dataset) {

@@ -248,7 +248,7 @@ struct PoolFacts {
   std::optional<bool> special_mirrored = {};
   std::string_view atime = {};  // of the root dataset, as all below
   std::string_view xattr = {};
-  std::string_view dnodesize = {};
+  std::string_view dnodesize = {};  // empty where nobody may change it: the node starts from the pool
   std::optional<ByteSize> recordsize = {};
 };
 [[nodiscard]] std::span<const Check<PoolFacts>> pool_checks();

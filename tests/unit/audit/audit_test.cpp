@@ -82,6 +82,8 @@ TEST(AuditOfTheHomelab, WithHostAccessFindsTheHygieneFindings) {
   EXPECT_THAT(ids, Contains("Z3@storage/SSD-r10")) << "no sparse";
   EXPECT_THAT(ids, Contains("Z12@node/pve1/pool/local-zfs-ssd-8tb-r10")) << "SLOG without power-loss protection";
   EXPECT_THAT(ids, Contains("Z7.4@node/pve1/pool/local-zfs-ssd-8tb-r10")) << "recordsize is inert";
+  EXPECT_THAT(ids, Contains("Z7.3@node/pve1/pool/local-zfs-ssd-8tb-r10")) << "dnodesize";
+  EXPECT_THAT(ids, Not(Contains("Z7.3@node/pve1/pool/rpool"))) << "GRUB may read it";
   EXPECT_EQ(find(report, "Z7.4@node/pve1/pool/local-zfs-ssd-8tb-r10")->severity, Severity::kNotice);
   EXPECT_THAT(ids, Not(Contains(HasSubstr("Z11@node/pve1/pool/local-zfs-hdd")))) << "drives that spin are not trimmed";
   EXPECT_THAT(ids, Contains("Z3@vm/701/scsi0")) << "thick zvols";
