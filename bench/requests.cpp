@@ -51,10 +51,10 @@ bool measure(std::size_t vms) {
   const auto live = observe(scope_of(*document), client, {});
   if (!live) fail(live.error().text());
   const std::uint64_t look = simulator->request_count();
-  // The simulator adds the storage `local` to every cluster; the fleet does not name it.
-  const std::size_t pairs = node_count(vms);
+  const std::size_t nodes = node_count(vms);
+  const std::size_t pairs = 2 * nodes;  // each has tank, and local, which PVE always has
   const std::size_t promise = vms + 20 + 3 * pairs;
-  fmt::print("observe {} VMs, {} nodes: {} requests, {:.2f} per VM (promise: {})\n", vms, pairs, look,
+  fmt::print("observe {} VMs, {} nodes: {} requests, {:.2f} per VM (promise: {})\n", vms, nodes, look,
              static_cast<double>(look) / static_cast<double>(vms), promise);
   print_counts(*simulator);
 
