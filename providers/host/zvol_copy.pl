@@ -76,11 +76,11 @@ sub set_properties {
   return;
 }
 
-# Returns when everything written so far is on the disks.
-sub sync_pool {
-  my ($self, $name) = @_;
-  my ($pool) = split m{/}, $name;
-  $self->run('zpool', 'sync', $pool);
+# Returns when everything written so far to these volumes is on the disks.
+sub sync_pools {
+  my ($self, @names) = @_;
+  my %pools = map { s{/.*}{}sr => 1 } @names;
+  $self->run('zpool', 'sync', sort keys %pools);
   return;
 }
 
@@ -557,7 +557,7 @@ sub verify {
   my $parent = getppid;
   $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);    # the parent decides
   if ($self->{stream}) { close $self->{stream} }
-  $self->node->sync_pool($self->{name});
+  $self->node->sync_pools($self->{name});
   for my $range (@{$self->{written}}) {
     my ($from, $to, $position) = @{$range};
     while ($from < $to) {
@@ -706,8 +706,9 @@ sub copy {
   my $volume = dataset_of($names[0]);
   die "source and target are the same volume\n" if $volume eq $names[1];
   if (defined $o{since}) { push @names, checked_name($o{since} =~ m{/} ? $o{since} : "$volume\@$o{since}", 1) }
-  # What was written to a volume is in memory first, and `zfs send` reads from the disks.
-  $node->sync_pool($names[0]);
+  # What was written to a volume is in memory first, and `zfs send` reads from the disks: the data of the source, and whether
+  # the target holds any.
+  $node->sync_pools(@names[0, 1]);
   my ($source, $target, $since) = describe($node, @names);
   die "$target->{name} is smaller than $source->{name}\n" if $target->{size} < $source->{size};
   if ($since) {

@@ -282,6 +282,11 @@ class Refused(Base):
         self.refused("already holds data", "copy", "tank/t_target", "tank/t_source")  # the names swapped
         self.assertEqual(before, GUEST.checksum("tank/t_source"))
 
+    def test_a_target_of_another_pool_that_was_written_a_moment_ago(self):
+        GUEST.create("rz1/t_target", 32 * MIB, "64k", "-o", "sync=disabled")
+        GUEST.fill("rz1/t_target", 100, 1, block="4k")
+        self.refused("already holds data", "copy", "tank/t_source", "rz1/t_target")
+
     def test_a_target_of_another_copy(self):
         GUEST.program("copy", "tank/t_source", "tank/t_target")
         GUEST.create("tank/t_other", 32 * MIB, "16k")

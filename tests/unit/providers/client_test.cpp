@@ -223,6 +223,14 @@ TEST_F(ClientTest, MovesDisksAndKeepsTheOldVolume) {
   EXPECT_EQ(config.at("unused0"), "tank:vm-100-disk-0");
 }
 
+TEST_F(ClientTest, MovesDisksAndRemovesTheOldVolumeWhereItIsTold) {
+  finish(client_->move_disk(web_, {Bus::kScsi, 0}, "slow", "", {}, true, digest(web_)));
+  const auto config = simulator_->vm_config(100);
+  EXPECT_THAT(config.at("scsi0"), HasSubstr("slow:"));
+  EXPECT_FALSE(config.contains("unused0"));
+  EXPECT_FALSE(simulator_->volume("tank:vm-100-disk-0"));
+}
+
 TEST_F(ClientTest, MakesStartsStopsAndRemovesGuests) {
   finish(client_->create_guest(
       "n2", {{"vmid", "150"}, {"name", "new"}, {"memory", "512"}, {"scsi0", "tank:1"}, {"pool", "prod"}}));
