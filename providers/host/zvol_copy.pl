@@ -221,7 +221,9 @@ use constant {
   TO_END         => ~0,
   READ_BYTES     => 1 << 20,
   FEW_BYTES      => 256 << 10,
-  REST_SECONDS   => 0.001,
+  MANY_BYTES     => 768 << 10,
+  SHORT_REST     => 0.001,
+  LONG_REST      => 0.016,
   MOST           => 16 << 20,        # the largest block ZFS knows
   HARMLESS       => 1 << 2 | 1 << 19 | 1 << 23 | 1 << 29,    # spill flags, large blocks, large dnodes, large micro ZAPs
 };
@@ -232,6 +234,7 @@ use constant {BEGIN_ => 0, OBJECT => 1, FREEOBJECTS => 2, WRITE => 3, FREE => 4,
 sub read_all {
   my (%o) = @_;
   my ($in, $at) = ($o{ahead}, 0);
+  my $rest = SHORT_REST;
   my ($to, $write) = @o{qw(to write)};
   my $need = sub {
     my ($bytes) = @_;
@@ -244,8 +247,12 @@ sub read_all {
         $o{idle}->();
         next;
       }
-      # ZFS writes each block by itself: without a rest the two sides would wake each other up for every one of them.
-      if ($got < FEW_BYTES) { select(undef, undef, undef, REST_SECONDS) }
+      # ZFS writes each block by itself: without a rest the two sides would wake each other up for every one of them. How long
+      # it may be before the pipe is full depends on how fast the node is.
+      if ($got < FEW_BYTES) {
+        select(undef, undef, undef, $rest);
+        if ($rest < LONG_REST) { $rest *= 2 }
+      } elsif ($got > MANY_BYTES && $rest > SHORT_REST) { $rest /= 2 }
       die "the stream ended in the middle\n" if !$got;
     }
   };
