@@ -76,7 +76,8 @@ std::string describe(const Operation& operation) {
           },
           [](const MoveDisk& p) {
             const std::string format = p.format.empty() ? "" : fmt::format(" as {}", p.format);
-            return fmt::format("move {} to storage {}{}", volume_in(p.slot, p.volume), p.storage, format);
+            return fmt::format("move {} to storage {}{}{}", volume_in(p.slot, p.volume), p.storage, format,
+                               p.remove_source ? ", and remove the copy left behind" : "");
           },
           [](const RestartVm& p) { return std::string(p.ha ? "restart through HA" : "shut down and start"); },
           [](const StartVm& p) { return std::string(p.ha ? "start through HA" : "start"); },

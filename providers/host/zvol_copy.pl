@@ -76,11 +76,11 @@ sub set_properties {
   return;
 }
 
-# Returns when everything written so far is on the disks.
-sub sync_pool {
-  my ($self, $name) = @_;
-  my ($pool) = split m{/}, $name;
-  $self->run('zpool', 'sync', $pool);
+# Returns when everything written so far to these volumes is on the disks.
+sub sync_pools {
+  my ($self, @names) = @_;
+  my %pools = map { s{/.*}{}sr => 1 } @names;
+  $self->run('zpool', 'sync', sort keys %pools);
   return;
 }
 
@@ -221,7 +221,9 @@ use constant {
   TO_END         => ~0,
   READ_BYTES     => 1 << 20,
   FEW_BYTES      => 256 << 10,
-  REST_SECONDS   => 0.001,
+  MANY_BYTES     => 768 << 10,
+  SHORT_REST     => 0.001,
+  LONG_REST      => 0.016,
   MOST           => 16 << 20,        # the largest block ZFS knows
   HARMLESS       => 1 << 2 | 1 << 19 | 1 << 23 | 1 << 29,    # spill flags, large blocks, large dnodes, large micro ZAPs
 };
@@ -232,6 +234,7 @@ use constant {BEGIN_ => 0, OBJECT => 1, FREEOBJECTS => 2, WRITE => 3, FREE => 4,
 sub read_all {
   my (%o) = @_;
   my ($in, $at) = ($o{ahead}, 0);
+  my $rest = SHORT_REST;
   my ($to, $write) = @o{qw(to write)};
   my $need = sub {
     my ($bytes) = @_;
@@ -244,8 +247,12 @@ sub read_all {
         $o{idle}->();
         next;
       }
-      # ZFS writes each block by itself: without a rest the two sides would wake each other up for every one of them.
-      if ($got < FEW_BYTES) { select(undef, undef, undef, REST_SECONDS) }
+      # ZFS writes each block by itself: without a rest the two sides would wake each other up for every one of them. How long
+      # it may be before the pipe is full depends on how fast the node is.
+      if ($got < FEW_BYTES) {
+        select(undef, undef, undef, $rest);
+        if ($rest < LONG_REST) { $rest *= 2 }
+      } elsif ($got > MANY_BYTES && $rest > SHORT_REST) { $rest /= 2 }
       die "the stream ended in the middle\n" if !$got;
     }
   };
@@ -557,7 +564,7 @@ sub verify {
   my $parent = getppid;
   $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);    # the parent decides
   if ($self->{stream}) { close $self->{stream} }
-  $self->node->sync_pool($self->{name});
+  $self->node->sync_pools($self->{name});
   for my $range (@{$self->{written}}) {
     my ($from, $to, $position) = @{$range};
     while ($from < $to) {
@@ -706,8 +713,9 @@ sub copy {
   my $volume = dataset_of($names[0]);
   die "source and target are the same volume\n" if $volume eq $names[1];
   if (defined $o{since}) { push @names, checked_name($o{since} =~ m{/} ? $o{since} : "$volume\@$o{since}", 1) }
-  # What was written to a volume is in memory first, and `zfs send` reads from the disks.
-  $node->sync_pool($names[0]);
+  # What was written to a volume is in memory first, and `zfs send` reads from the disks: the data of the source, and whether
+  # the target holds any.
+  $node->sync_pools(@names[0, 1]);
   my ($source, $target, $since) = describe($node, @names);
   die "$target->{name} is smaller than $source->{name}\n" if $target->{size} < $source->{size};
   if ($since) {

@@ -77,7 +77,7 @@ class PveClient final : public PveApi {
   [[nodiscard]] Result<Upid> resize(const GuestRef& guest, DriveSlot slot, ByteSize size,
                                     const std::string& digest) override;
   [[nodiscard]] Result<Upid> move_disk(const GuestRef& guest, DriveSlot slot, const std::string& storage,
-                                       const std::string& format, ByteRate bandwidth,
+                                       const std::string& format, ByteRate bandwidth, bool remove_source,
                                        const std::string& digest) override;
   [[nodiscard]] Result<Upid> start(const GuestRef& guest) override;
   [[nodiscard]] Result<Upid> shutdown(const GuestRef& guest, std::chrono::seconds timeout) override;

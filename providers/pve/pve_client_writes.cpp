@@ -141,9 +141,10 @@ Result<Upid> PveClient::resize(const GuestRef& guest, DriveSlot slot, ByteSize s
 }
 
 Result<Upid> PveClient::move_disk(const GuestRef& guest, DriveSlot slot, const std::string& storage,
-                                  const std::string& format, ByteRate bandwidth, const std::string& digest) {
-  // Without delete=1 the old volume stays as unusedN.
+                                  const std::string& format, ByteRate bandwidth, bool remove_source,
+                                  const std::string& digest) {
   FormFields fields{{"disk", to_text(slot)}, {"storage", storage}};
+  if (remove_source) fields.emplace_back("delete", "1");
   add_text(fields, "format", format);
   if (bandwidth.bytes_per_second > 0) {
     const std::uint64_t kib = std::max<std::uint64_t>(1, bandwidth.bytes_per_second / 1024);

@@ -78,7 +78,9 @@ Result<MoveDiskProcedure::Facts> MoveDiskProcedure::observe(const Params& params
     facts.seen.move_running = !facts.running.empty();
     facts.seen.place = place_of(params, *facts.vm);
     facts.seen.waits = drive_waits(*facts.vm, params.slot);
-    facts.seen.old_kept = unused_slot_of(*facts.vm, params.volume).has_value();
+    // Whoever asked for a move that ran already decided about its source, too.
+    facts.seen.old_kept =
+        params.remove_source || progress.tried(kSteps[0].name) || unused_slot_of(*facts.vm, params.volume).has_value();
     if (const LiveDrive* drive = find_drive(*facts.vm, params.slot)) facts.drive = drive->current;
     if (!progress.acted()) facts.on_target = volumes_on(params, work);
   }
@@ -99,7 +101,7 @@ Status MoveDiskProcedure::copy(const Params& params, const Facts& facts, Work& w
   const Status room = check_space(work);
   if (!room) return Error(room.error()).during(what(params));
   auto task = work.pve().move_disk(work.ref(params.vmid), params.slot, params.storage, params.format, params.bandwidth,
-                                   facts.vm->digest);
+                                   params.remove_source, facts.vm->digest);
   if (!task) return std::move(task).error().during(what(params));
   const Status moved = await_task(work, *task);
   if (!moved) return Error(moved.error()).during(what(params));
@@ -131,6 +133,13 @@ Status MoveDiskProcedure::verify(const Params& params, const Facts& first, const
     return Error{
         .kind = ErrorKind::kBroken,
         .message = fmt::format("After {} the storage does not list {}.", what(params), to_text(*after.volume))};
+  if (params.remove_source && before.volume) {
+    // Fact: PVE only warns in the task's log when it cannot remove the source, and then nothing names that any more.
+    const auto on_source = work.pve().volumes(work.node(), before.volume->storage, params.vmid);
+    if (on_source && std::ranges::find(*on_source, *before.volume, &LiveVolume::id) != on_source->end())
+      work.warn(fmt::format("The move left its source {}, which no configuration names. Free it with: pvesm free {}",
+                            to_text(*before.volume), to_text(*before.volume)));
+  }
   return Done{};
 }
 

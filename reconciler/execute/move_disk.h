@@ -9,8 +9,9 @@
 
 namespace pvr {
 
-/// Moves one volume to another storage or format. The old volume stays as unusedN. A restart of the program in the
-/// middle finds the move either still running (and waits for it), not done, or done.
+/// Moves one volume to another storage or format. The old volume stays as unusedN, unless PVE is to remove it: that is
+/// a part of the task, which goes on without us. A restart of the program in the middle finds the move either still
+/// running (and waits for it), not done, or done.
 struct MoveDiskProcedure {
   using Params = MoveDisk;
   enum class Phase : std::uint8_t { kBusy, kOriginal, kFinished, kConflict };
@@ -21,7 +22,7 @@ struct MoveDiskProcedure {
     bool move_running = false;  // a qmmove task of this guest
     Place place = Place::kEmpty;
     bool waits = false;     // the slot has a pending entry
-    bool old_kept = false;  // the old volume is unusedN
+    bool old_kept = false;  // the old volume is unusedN, or is not to be kept
   };
   struct Facts {
     Seen seen = {};

@@ -138,8 +138,8 @@ struct ResizeDisk {
   VolumeId volume = {};
   ByteSize size = {};
 };
-/// Moves a volume to another storage (or format); the old one is kept as unusedN (retired). `bandwidth` zero: the
-/// cluster's own limit.
+/// Moves a volume to another storage (or format); the old one is kept as unusedN (retired), or removed by the same task
+/// where it was only a stop on the way. `bandwidth` zero: the cluster's own limit.
 struct MoveDisk {
   Vmid vmid = {};
   DriveSlot slot = {};
@@ -147,6 +147,7 @@ struct MoveDisk {
   std::string storage = {};
   std::string format = {};
   ByteRate bandwidth = {};
+  bool remove_source = false;
 };
 /// Marks a zvol that a move has left behind (as unusedN) as retired: whose it was and since when, in properties of its
 /// own. Nothing else about it changes. `dataset` is the zvol, `guid` the only one that is touched.

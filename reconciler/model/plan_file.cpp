@@ -82,7 +82,7 @@ void walk(V& v, ResizeDisk& p) {
 template <class V>
 void walk(V& v, MoveDisk& p) {
   v("vmid", p.vmid), v("slot", p.slot), v("volume", p.volume), v("storage", p.storage), v("format", p.format),
-      v("bandwidth", p.bandwidth);
+      v("bandwidth", p.bandwidth), v("remove_source", p.remove_source);
 }
 template <class V>
 void walk(V& v, RestartVm& p) {

@@ -386,9 +386,13 @@ void GuestPlanner::carry_out_strategy(const DiskDiff& disk, const Blocks& blocks
     return out;
   };
   const auto move = [&](const VolumeId& from, const StorageView& to, Impact impact) {
-    Operation op = disk_operation(
-        disk,
-        MoveDisk{.vmid = vm_.vmid, .slot = slot, .volume = from, .storage = to.id, .bandwidth = b_.options.copy_rate});
+    Operation op = disk_operation(disk, MoveDisk{.vmid = vm_.vmid,
+                                                 .slot = slot,
+                                                 .volume = from,
+                                                 .storage = to.id,
+                                                 .bandwidth = b_.options.copy_rate,
+                                                 // A volume of this plan's own making, on its way to somewhere else.
+                                                 .remove_source = from.name.empty()});
     op.impact = impact;
     op.after = b_.before_storage(to.id);
     op.locks = {"storage/" + to.id, "copy/" + guest_.node};

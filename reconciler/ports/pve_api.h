@@ -156,8 +156,9 @@ class PveApi : public PveReader {
                                               const std::string& digest) = 0;
   [[nodiscard]] virtual Result<Upid> resize(const GuestRef& guest, DriveSlot slot, ByteSize size,
                                             const std::string& digest) = 0;
+  /// The old volume stays as unusedN, or with `remove_source` goes once the guest uses the new one.
   [[nodiscard]] virtual Result<Upid> move_disk(const GuestRef& guest, DriveSlot slot, const std::string& storage,
-                                               const std::string& format, ByteRate bandwidth,
+                                               const std::string& format, ByteRate bandwidth, bool remove_source,
                                                const std::string& digest) = 0;
   [[nodiscard]] virtual Result<Upid> start(const GuestRef& guest) = 0;
   [[nodiscard]] virtual Result<Upid> shutdown(const GuestRef& guest, std::chrono::seconds timeout) = 0;

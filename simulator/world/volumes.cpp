@@ -428,6 +428,8 @@ void free_volume(World& world, std::string_view node, std::string_view volid, co
              " in use.");
     }
   }
+  if (found->backing->kind == "zfs" && !found->volume->held_by.empty())
+    fail("zfs error: cannot destroy '" + found->backing->path + "/" + found->volume->name + "': dataset is busy");
   if (found->backing->kind == "lvm-vg" || found->backing->kind == "lvm-thin")
     log("  Logical volume \"" + found->volume->name + "\" successfully removed.");
   found->backing->volumes.erase(found->name.key);

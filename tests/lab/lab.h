@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <string>
 
@@ -15,6 +16,8 @@ namespace pvr::lab {
 /// takes the place of the user's ssh configuration. Without it the cases skip themselves.
 inline constexpr const char* kNode = "zfslab";  // what the guest calls itself
 inline constexpr const char* kAddress = "lab";
+/// For one command of a test: an emulated processor on a busy machine is slow.
+inline constexpr std::chrono::minutes kPatience{15};
 
 class OnLab : public ::testing::Test {
  protected:
@@ -24,7 +27,8 @@ class OnLab : public ::testing::Test {
 
   /// A command that must work; its output.
   std::string run(std::vector<std::string> argv, std::string input = {}) {
-    const auto ended = runner_.run({.node = kNode, .argv = std::move(argv), .input = std::move(input)});
+    const auto ended =
+        runner_.run({.node = kNode, .argv = std::move(argv), .input = std::move(input), .limit = kPatience});
     EXPECT_TRUE(ended.ok()) << ended.error().text();
     if (!ended) return {};
     EXPECT_EQ(ended->exit_code, 0) << ended->err;

@@ -66,6 +66,33 @@ TEST_F(Procedures, MoveDiskTwiceIsAlreadySo) {
   EXPECT_EQ(again.operations.at(0).outcome, Outcome::kAlready) << text_of(again);
 }
 
+TEST_F(Procedures, MoveDiskRemovesASourceThatWasAStopOnTheWay) {
+  const auto before = sim_.volume("z16:vm-120-disk-0");
+  const MoveDisk out{.vmid = kRuns, .slot = kScsi0, .volume = volume("z16:vm-120-disk-0"), .storage = "z64"};
+  const MoveDisk back{
+      .vmid = kRuns, .slot = kScsi0, .volume = {.storage = "z64"}, .storage = "z16", .remove_source = true};
+  const auto report = world_.run({out, back});
+  expect_done(report);
+  EXPECT_THAT(value_of(sim_, 120, "scsi0"), HasSubstr("z16:vm-120-disk-2"));
+  EXPECT_EQ(sim_.volume("z16:vm-120-disk-2")->fingerprint, before->fingerprint);
+  EXPECT_EQ(value_of(sim_, 120, "unused0"), "z16:vm-120-disk-0");
+  EXPECT_EQ(value_of(sim_, 120, "unused1"), "");
+  EXPECT_THAT(sim_.volumes("z64"), IsEmpty());
+  EXPECT_TRUE(report.operations.at(1).warnings.empty()) << text_of(report);
+}
+
+// The task ends OK all the same, and no configuration names the volume.
+TEST_F(Procedures, MoveDiskTellsOfASourceThatPveCouldNotRemove) {
+  const MoveDisk move{
+      .vmid = kStopped, .slot = kScsi0, .volume = volume("z16:vm-121-disk-0"), .storage = "z64", .remove_source = true};
+  sim_.hold_zvol("pve1", "tank/vbs16k/vm-121-disk-0", "4711 (dd)");
+  const auto report = world_.run({move});
+  expect_done(report);
+  ASSERT_TRUE(sim_.volume("z16:vm-121-disk-0"));
+  ASSERT_EQ(report.operations.at(0).warnings.size(), 1U) << text_of(report);
+  EXPECT_THAT(report.operations.at(0).warnings[0], HasSubstr("pvesm free z16:vm-121-disk-0"));
+}
+
 TEST_F(Procedures, MoveDiskRefusesADiskWithAPendingEntry) {
   admin_sets(120, "scsi0", "z16:vm-120-disk-0,iothread=1,size=8G,ssd=1");
   ASSERT_THAT(value_of(sim_, 120, "scsi0", "PENDING"), HasSubstr("ssd=1"));

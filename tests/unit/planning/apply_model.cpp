@@ -158,7 +158,7 @@ class Cluster {
       ADD_FAILURE() << "PVE refuses to move " << to_text(p.slot) << " with io_uring";
     entry.current->volume = allocate(p.vmid, p.storage, *entry.current->size);
     // `pending` keeps naming the old volume: the next stop would bring it back.
-    retire(guest, old);
+    if (!p.remove_source) retire(guest, old);
   }
   void operator()(const RestartVm& p) { settle(of(p.vmid)); }
   void operator()(const StopVm& p) {

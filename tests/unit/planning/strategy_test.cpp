@@ -104,6 +104,8 @@ TEST(Strategy, WithRoomElsewhereOutAndBackNeedsNoDowntime) {
   EXPECT_EQ(offer(made, Strategy::kOutAndBack).bytes, 512_GiB);
   EXPECT_EQ(offer(made, Strategy::kInPlace).bytes, 64_GiB) << "only what is allocated";
   EXPECT_EQ(all<MoveDisk>(made).at(1).storage, "SSD-r10");
+  EXPECT_FALSE(all<MoveDisk>(made).at(0).remove_source) << "the original is kept";
+  EXPECT_TRUE(all<MoveDisk>(made).at(1).remove_source) << "of the copy on the way nothing stays";
 }
 
 TEST(Strategy, WithoutHostAccessOutAndBackIsTheOnlyOne) {

@@ -217,10 +217,18 @@ TEST_F(ClientTest, ChangesGuestsUnderTheirDigest) {
 }
 
 TEST_F(ClientTest, MovesDisksAndKeepsTheOldVolume) {
-  finish(client_->move_disk(web_, {Bus::kScsi, 0}, "slow", "", ByteRate{100U << 20U}, digest(web_)));
+  finish(client_->move_disk(web_, {Bus::kScsi, 0}, "slow", "", ByteRate{100U << 20U}, false, digest(web_)));
   const auto config = simulator_->vm_config(100);
   EXPECT_THAT(config.at("scsi0"), HasSubstr("slow:"));
   EXPECT_EQ(config.at("unused0"), "tank:vm-100-disk-0");
+}
+
+TEST_F(ClientTest, MovesDisksAndRemovesTheOldVolumeWhereItIsTold) {
+  finish(client_->move_disk(web_, {Bus::kScsi, 0}, "slow", "", {}, true, digest(web_)));
+  const auto config = simulator_->vm_config(100);
+  EXPECT_THAT(config.at("scsi0"), HasSubstr("slow:"));
+  EXPECT_FALSE(config.contains("unused0"));
+  EXPECT_FALSE(simulator_->volume("tank:vm-100-disk-0"));
 }
 
 TEST_F(ClientTest, MakesStartsStopsAndRemovesGuests) {
@@ -250,7 +258,7 @@ TEST_F(ClientTest, MakesStartsStopsAndRemovesGuests) {
 }
 
 TEST_F(ClientTest, StopsTasks) {
-  const auto task = client_->move_disk(web_, {Bus::kScsi, 0}, "slow", "", {}, digest(web_));
+  const auto task = client_->move_disk(web_, {Bus::kScsi, 0}, "slow", "", {}, false, digest(web_));
   ASSERT_TRUE(task.ok());
   EXPECT_TRUE(client_->task_status(*task)->running);
   const auto running = client_->tasks(web_, 0);

@@ -48,7 +48,7 @@ sub set_properties {
   return;
 }
 
-sub sync_pool { return }
+sub sync_pools { return }
 sub estimate  { my ($self, $name) = @_; return -s $self->{volumes}{$name}{stream} }
 sub state_of  { my ($self) = @_; return $self->{state} }
 
