@@ -185,6 +185,21 @@ TEST(Found, WhatMustNotChangeIsNotTakenToAStorageThatForbidsIt) {
   EXPECT_THAT(text_of(planned.plan), HasSubstr("rule A2 forbids it on storage \"smb\""));
 }
 
+// A copy may be under way for hours before somebody comes and looks.
+TEST(Found, AMoveThatBeganLongAgoIsNotBegunAgain) {
+  World world(kTwoNodes);
+  world.sim().add_fault({.action = pvesim::FaultAction::kTaskStall, .task = "qmmove", .step = "copy*"});
+  const auto begun =
+      world.sim().admin_call("POST", "/nodes/pve1/qemu/110/move_disk", {{"disk", "scsi0"}, {"storage", "smb"}});
+  ASSERT_EQ(begun.status, 200) << begun.reason;
+  world.sim().advance(std::chrono::hours(1));
+  static_cast<void>(world.run(
+      {MoveDisk{.vmid = Vmid{110}, .slot = {Bus::kScsi, 0}, .volume = volume("san:vm-110-disk-0"), .storage = "smb"}}));
+  int moves = 0;
+  for (const pvesim::TaskInfo& task : world.sim().tasks()) moves += task.type == "qmmove" ? 1 : 0;
+  EXPECT_EQ(moves, 1);
+}
+
 // Options that the new bus does not know make PVE refuse the whole drive.
 TEST(Found, ADiskThatGetsAnotherBusLeavesBehindWhatThatBusDoesNotKnow) {
   World world(kCluster);
