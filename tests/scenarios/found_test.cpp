@@ -185,6 +185,21 @@ TEST(Found, WhatMustNotChangeIsNotTakenToAStorageThatForbidsIt) {
   EXPECT_THAT(text_of(planned.plan), HasSubstr("rule A2 forbids it on storage \"smb\""));
 }
 
+// Told to stop the guest, HA does so as soon as it can: also when nobody waits for it any more.
+TEST(Found, AStopThatHaDidNotCarryOutIsTakenBack) {
+  World world(kTwoNodes);
+  world.sim().add_fault({.action = pvesim::FaultAction::kTaskStall, .task = "qmshutdown"});
+  const ApplyReport report = world.run({RestartVm{.vmid = Vmid{112}, .ha = true}});
+  ASSERT_FALSE(report.all_done());
+  std::string wanted;
+  world.sim().inspect([&](pvesim::World& inside) { wanted = inside.ha_resources.at("vm:112").values.at("state"); });
+  EXPECT_EQ(wanted, "started");
+  // The shutdown that hangs may still come through.
+  const auto lease = read_lease(*world.client());
+  ASSERT_TRUE(lease && lease->has_value());
+  EXPECT_TRUE((*lease)->restarting.contains(112));
+}
+
 // A copy may be under way for hours before somebody comes and looks.
 TEST(Found, AMoveThatBeganLongAgoIsNotBegunAgain) {
   World world(kTwoNodes);
