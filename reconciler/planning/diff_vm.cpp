@@ -8,6 +8,7 @@
 #include "reconciler/model/retired.h"
 #include "reconciler/planning/bind_disks.h"
 #include "reconciler/planning/compare.h"
+#include "reconciler/planning/power_obstacle.h"
 
 namespace pvr {
 namespace {
@@ -292,6 +293,20 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
   const LiveVolume* volume = binding.volume ? c.storages.volume(*binding.volume, c.guest.node) : nullptr;
   const LiveDataset* zvol = binding.volume ? c.storages.zvol(*binding.volume, c.guest.node) : nullptr;
   if (out.match == DiskMatch::kInPlace && binding.volume) out.unfinished = unfinished_of(c, *binding.volume);
+  if (out.match == DiskMatch::kInPlace && binding.volume && out.unfinished == Unfinished::kNothing &&
+      !is_cloud_init(c.disk)) {
+    if (auto missing = missing_volume(c.guest, out.desired_slot, *binding.volume, c.storages)) {
+      // PVE refuses every change of such a drive.
+      DiskDiff gone{.name = out.name,
+                    .desired_slot = out.desired_slot,
+                    .match = out.match,
+                    .live_slot = out.live_slot,
+                    .volume = out.volume};
+      gone.blocked = std::move(missing->why);
+      gone.remedy = std::move(missing->remedy);
+      return gone;
+    }
+  }
   const bool attached = configured != nullptr && out.match != DiskMatch::kUnused;
   for (const auto& [key, desired] : c.disk.settings) {
     if (const Setting* setting = find_setting(Home::kDriveOption, key)) {

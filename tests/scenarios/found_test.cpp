@@ -185,6 +185,40 @@ TEST(Found, WhatMustNotChangeIsNotTakenToAStorageThatForbidsIt) {
   EXPECT_THAT(text_of(planned.plan), HasSubstr("rule A2 forbids it on storage \"smb\""));
 }
 
+// HA refuses every wish but "disabled" for a service it has given up.
+TEST(Found, AGuestThatHaHasGivenUpIsNotStartedButNamed) {
+  World world(kTwoNodes);
+  const auto document = fleet(shared_fleet("  ha: {vmid: 111, state: running}\n"));
+  world.sim().inspect([](pvesim::World& inside) { inside.ha_resources.at("vm:111").crm_state = "error"; });
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_TRUE(planned.plan.operations.empty()) << text_of(planned.plan);
+  ASSERT_EQ(planned.plan.blocked.size(), 1U) << text_of(planned.plan);
+  EXPECT_THAT(planned.plan.blocked[0].why, HasSubstr("error"));
+  EXPECT_THAT(planned.plan.blocked[0].remedy, HasSubstr("ha-manager set vm:111 --state disabled"));
+  // The way out is one.
+  for (const char* state : {"disabled", "started"}) {
+    const auto answer = world.sim().admin_call("PUT", "/cluster/ha/resources/vm:111", {{"state", state}});
+    ASSERT_EQ(answer.status, 200) << answer.reason;
+    world.let_time_pass();
+  }
+  EXPECT_TRUE(world.sim().vm_running(111));
+  EXPECT_TRUE(plan_fleet(world, document).plan.empty());
+}
+
+// Restarted, it would not come back.
+TEST(Found, AGuestWhoseVolumeIsGoneIsNotRestartedButNamed) {
+  World world(kTwoNodes);
+  world.sim().inspect([](pvesim::World& inside) {
+    for (auto& [key, backing] : inside.backings) backing.volumes.erase("vm-110-disk-0");
+  });
+  const auto document = fleet(shared_fleet(
+      "  app: {vmid: 110, node: pve1, lane: shared, cores: 4, disks: {root: {slot: scsi0, size: 4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  for (const Operation& operation : planned.plan.operations)
+    EXPECT_FALSE(std::holds_alternative<RestartVm>(operation.procedure)) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 names san:vm-110-disk-0, which is not on the storage"));
+}
+
 // Told to stop the guest, HA does so as soon as it can: also when nobody waits for it any more.
 TEST(Found, AStopThatHaDidNotCarryOutIsTakenBack) {
   World world(kTwoNodes);
