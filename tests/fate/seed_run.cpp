@@ -149,7 +149,10 @@ class SeedRun {
     for (int round = 1; round <= rounds && result_.broken.empty(); ++round) {
       Weather weather = draw_weather(weathers, rare);
       // What this mistake needs to matter comes more often.
-      if (options_.bug == Bug::kUncheckedCopy) weather.host_corrupt = 500;
+      if (options_.bug == Bug::kUncheckedCopy) {
+        weather = {};
+        weather.host_corrupt = 500;
+      }
       reconcile(fmt::format("A{}", round), weather, 0);
       check(fmt::format("after run A{}", round));
       between_runs(weathers);
