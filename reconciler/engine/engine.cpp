@@ -12,6 +12,7 @@
 #include "reconciler/model/guest_options.h"
 #include "reconciler/observe/observe.h"
 #include "reconciler/planning/diff.h"
+#include "reconciler/planning/power_obstacle.h"
 #include "reconciler/planning/retention.h"
 #include "reconciler/policy/guest_rules.h"
 #include "reconciler/policy/zvol_rules.h"
@@ -58,6 +59,15 @@ bool touches_power(const Operation& operation, Vmid vmid) {
       operation.procedure);
 }
 
+/// Whether operations of this plan give a volume of the guest its name back.
+bool renames_zvols(const Plan& plan, Vmid vmid) {
+  return std::ranges::any_of(plan.operations, [&](const Operation& operation) {
+    const auto* swap = std::get_if<SwapZvol>(&operation.procedure);
+    const auto* recreate = std::get_if<RecreateZvol>(&operation.procedure);
+    return (swap != nullptr && swap->vmid == vmid) || (recreate != nullptr && recreate->vmid == vmid);
+  });
+}
+
 /// A run that was killed between stopping and starting a guest left a note in the lease. The guest was running and
 /// shall run: that is nobody's wish to be read from the document, so it needs an operation of its own.
 void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, const LeaseRecord& lease) {
@@ -71,6 +81,19 @@ void start_again(Plan& plan, const ResolvedFleet& fleet, const LiveState& live, 
                             [&](const Operation& operation) { return touches_power(operation, vmid); }))
       continue;
     const std::string sid = fmt::format("vm:{}", number);
+    auto obstacle = ha_obstacle(*vm);
+    if (!obstacle && !renames_zvols(plan, vmid)) obstacle = start_obstacle(*vm, StorageTable(fleet, live));
+    if (obstacle) {
+      const ResourceAddress address{.kind = AddressKind::kVm, .name = wanted->name, .part = {}};
+      const auto told = [&](const BlockedItem& item) { return item.address == address && item.why == obstacle->why; };
+      if (std::ranges::none_of(plan.blocked, told))
+        plan.blocked.push_back({.address = address,
+                                .what = "start the guest again, which an interrupted restart has stopped",
+                                .why = obstacle->why,
+                                .remedy = obstacle->remedy,
+                                .by_policy = false});
+      continue;
+    }
     Operation operation;
     operation.id = static_cast<OperationId>(plan.operations.size() + 1);
     operation.address = {.kind = AddressKind::kVm, .name = wanted->name, .part = {}};

@@ -259,21 +259,20 @@ ApplyReport nothing_done(const Plan& plan, const Error& error) {
 
 }  // namespace
 
-void tidy_restarts(Lease& lease, PveApi& pve, const Clock& clock, const Patience& patience) {
+void tidy_restarts(Lease& lease, PveApi& pve) {
   const auto noted = lease.restarting();
   if (noted.empty()) return;
   const auto rows = pve.guests();
-  if (!rows) return;
+  const auto ha = pve.ha_resources();
+  if (!rows || !ha) return;
   for (const std::uint32_t number : noted) {
     const auto row = std::ranges::find(*rows, Vmid{number}, &GuestRow::vmid);
     bool over = row == rows->end();
     if (!over) {
       const auto status = pve.guest_status({.node = row->node, .vmid = Vmid{number}});
-      const auto since = clock.wall() - patience.shutdown - patience.silence;
-      const auto tasks = pve.tasks({.node = row->node, .vmid = Vmid{number}},
-                                   std::chrono::duration_cast<std::chrono::seconds>(since.time_since_epoch()).count());
-      over =
-          status && status->power == PowerState::kRunning && tasks && std::ranges::none_of(*tasks, &TaskRow::running);
+      const auto tasks = pve.tasks({.node = row->node, .vmid = Vmid{number}}, 0);
+      over = status && status->power == PowerState::kRunning && tasks &&
+             std::ranges::none_of(*tasks, &TaskRow::running) && !asked_to_stop(*ha, Vmid{number});
     }
     if (over) static_cast<void>(lease.forget_restart(Vmid{number}));
   }
@@ -307,7 +306,7 @@ ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions option
   Run run(plan, ports, options, options.held != nullptr ? options.held : lease.get(), std::move(stop));
   ApplyReport report = run.run();
   if (lease) {
-    tidy_restarts(*lease, ports.pve, ports.clock, options.patience);
+    tidy_restarts(*lease, ports.pve);
     const Status released = lease->release();
     if (!released && report.stopped_by.empty() && released.error().kind != ErrorKind::kLeaseLost &&
         !report.operations.empty())

@@ -49,7 +49,7 @@ struct ApplyOptions {
 /// Drops notes about restarts that are over: the guest runs and nothing is under way that may stop it, or it does not
 /// exist any more. Before a lease is given back,
 /// and while no run works under it: a guest about to be stopped still runs.
-void tidy_restarts(Lease& lease, PveApi& pve, const Clock& clock, const Patience& patience);
+void tidy_restarts(Lease& lease, PveApi& pve);
 
 /// Carries out one operation. For apply() and for tests of a single procedure.
 struct OperationEnd {

@@ -82,12 +82,48 @@ bool is_noted(Work& work, Vmid vmid) {
   return work.lease() != nullptr && work.lease()->restarting().contains(vmid.number);
 }
 
+/// A stop that HA did not carry out in time is taken back where the guest is meant to run: else HA does it later, when
+/// nobody is left to start the guest again. Whether nothing is left of that stop.
+bool take_back_stop(Work& work, Vmid vmid) {
+  const std::scoped_lock section(work.memory().section_mutex());
+  const auto before = work.pve().ha_resources();
+  if (!before) return false;
+  if (!asked_to_stop(*before, vmid)) return true;
+  FlatMap<std::string> set;
+  set.set("state", "started");
+  const Status asked = work.pve().update_ha(fmt::format("vm:{}", vmid.number), set, {}, before->digest);
+  const auto after = work.pve().ha_resources();
+  if (after) work.memory().set_digest("ha", after->digest);
+  return asked && after && !asked_to_stop(*after, vmid);
+}
+
 Status forget(Work& work, Vmid vmid) {
   if (work.lease() == nullptr) return Done{};
   return work.lease()->forget_restart(vmid);
 }
 
+/// Of a guest that was to be stopped for a while only.
+void after_failed_stop(Work& work, Vmid vmid) {
+  const auto status = work.pve().guest_status(work.ref(vmid));
+  const bool runs = status && status->power != PowerState::kStopped;
+  const bool taken_back = runs && (!status->ha_managed || take_back_stop(work, vmid));
+  // Still running, and no shutdown of it under way that we only cannot watch any more: it was never stopped, and nobody
+  // needs to start it later. Else the note stays for the next run.
+  const auto under_way = running_tasks(work, vmid, {});
+  if (taken_back && under_way && under_way->empty())
+    static_cast<void>(forget(work, vmid));
+  else if (work.lease() == nullptr)
+    work.warn(fmt::format("vm {} may be stopped now, and without a lease nothing remembers to start it: qm start {}",
+                          vmid.number, vmid.number));
+}
+
 }  // namespace
+
+bool asked_to_stop(const HaList& list, Vmid vmid) {
+  const auto at = std::ranges::find(list.resources, fmt::format("vm:{}", vmid.number), &LiveHa::sid);
+  const std::string* state = at == list.resources.end() ? nullptr : at->properties.find("state");
+  return state != nullptr && (*state == "stopped" || *state == "disabled");
+}
 
 // --- restart-vm
 
@@ -123,15 +159,7 @@ Status RestartVmProcedure::verify(const Params& params, const Facts&, const Fact
 }
 
 void RestartVmProcedure::after_failure(const Params& params, const Facts&, Work& work) {
-  const auto status = work.pve().guest_status(work.ref(params.vmid));
-  // Still running, and no shutdown of it under way that we only cannot watch any more: it was never stopped, and nobody
-  // needs to start it later. Else the note stays for the next run.
-  const auto under_way = running_tasks(work, params.vmid, {});
-  if (status && status->power != PowerState::kStopped && under_way && under_way->empty())
-    static_cast<void>(forget(work, params.vmid));
-  else if (work.lease() == nullptr)
-    work.warn(fmt::format("vm {} may be stopped now, and without a lease nothing remembers to start it: qm start {}",
-                          params.vmid.number, params.vmid.number));
+  after_failed_stop(work, params.vmid);
 }
 
 // --- start-vm
@@ -164,6 +192,10 @@ Status StopVmProcedure::stop(const Params& params, const Facts& facts, Work& wor
     if (!noted) return Error(noted.error()).during(fmt::format("noting the restart of vm {}", params.vmid.number));
   }
   return stop_guest(work, params.vmid, facts.ha);
+}
+
+void StopVmProcedure::after_failure(const Params& params, const Facts&, Work& work) {
+  if (params.again) after_failed_stop(work, params.vmid);
 }
 
 }  // namespace pvr

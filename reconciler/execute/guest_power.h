@@ -8,6 +8,9 @@
 
 namespace pvr {
 
+/// Whether HA has been asked to stop this guest, or to leave it stopped. It may run for some time yet.
+[[nodiscard]] bool asked_to_stop(const HaList& list, Vmid vmid);
+
 /// Stops a guest gracefully and starts it again, so that pending changes become active. Where HA manages the guest, HA
 /// is asked.
 ///
@@ -97,6 +100,7 @@ struct StopVmProcedure {
     return seen.running ? Phase::kRunning : Phase::kFinished;
   }
   [[nodiscard]] static Status stop(const Params& params, const Facts& facts, Work& work);
+  static void after_failure(const Params& params, const Facts& first, Work& work);
   static const Step<StopVmProcedure> kSteps[];
 };
 inline constexpr Step<StopVmProcedure> StopVmProcedure::kSteps[] = {

@@ -130,6 +130,10 @@ Result<std::unique_ptr<Lease>> Lease::acquire(PveApi& pve, Clock& clock, LeaseOp
 Status Lease::take_over(const LeaseRecord& from) {
   record_ = fresh_record();
   record_.restarting = from.restarting;
+  if (!from.restarting.empty()) {
+    inherited_ = from.restarting;
+    inherited_until_ = from.released ? from.expires : from.expires + kClockSkew;
+  }
   // PVE offers no compare-and-set for a pool. Everybody who finds the lease free writes and then waits longer than a
   // request takes: the last writer is the one whose nonce is still there.
   const Status written = pve_.update_pool(std::string(kLeasePool), print_lease(record_));
@@ -205,6 +209,7 @@ Status Lease::note_restart(Vmid vmid) {
 
 Status Lease::forget_restart(Vmid vmid) {
   const std::scoped_lock lock(mutex_);
+  if (inherited_.contains(vmid.number) && now() < inherited_until_) return Done{};
   if (record_.restarting.erase(vmid.number) == 0) return Done{};
   return write_locked();
 }
@@ -221,6 +226,7 @@ Status Lease::release() {
   gone_ = true;
   if (!record_.restarting.empty()) {
     record_.released = true;
+    record_.expires = std::max(now(), inherited_until_);
     return pve_.update_pool(std::string(kLeasePool), print_lease(record_));
   }
   const Status deleted = pve_.delete_pool(std::string(kLeasePool));

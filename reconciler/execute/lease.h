@@ -27,7 +27,8 @@ struct LeaseRecord {
   std::chrono::sys_seconds expires = {};
   /// Guests that a restart has stopped and not started yet. Outlives the run: whoever comes next starts them again.
   std::set<std::uint32_t> restarting = {};
-  bool released = false;  // nobody holds it; kept only because of `restarting`
+  bool released = false;  // nobody holds it; kept only because of `restarting`, which is not to be dropped before
+                          // `expires`
   friend bool operator==(const LeaseRecord&, const LeaseRecord&) = default;
 };
 /// One line of JSON with a format name.
@@ -80,6 +81,7 @@ class Lease {
 
   /// Remembers in the cluster that this run stops a guest and will start it again.
   [[nodiscard]] Status note_restart(Vmid vmid);
+  /// Keeps a note that was taken over from a holder whose lease would still last: a later run drops it.
   [[nodiscard]] Status forget_restart(Vmid vmid);
   /// Guests whose restart is unfinished, from earlier holders, too.
   [[nodiscard]] std::set<std::uint32_t> restarting() const;
@@ -98,6 +100,10 @@ class Lease {
   LeaseOptions options_;
   mutable std::mutex mutex_;
   LeaseRecord record_;
+  /// Notes of the holder before us. While its lease would still have lasted, a request of its that was on its way may
+  /// stop the guest yet: they stay, whatever the guest does.
+  std::set<std::uint32_t> inherited_;
+  std::chrono::sys_seconds inherited_until_ = {};
   bool gone_ = false;
 };
 

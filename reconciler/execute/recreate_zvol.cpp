@@ -98,11 +98,12 @@ std::function<void(const CopyProgress&)> report_to(Work& work, std::string what)
 Status require_equal(Work& work, const RecreateZvol& params, const ZvolCopy& copy) {
   const auto sums = work.zfs()->compare(params.node, copy, report_to(work, "verify"), work.stop());
   if (!sums) return Error(sums.error()).during(fmt::format("comparing {} with {}", copy.target, copy.source));
-  if (!sums->equal())
-    return Error{.kind = ErrorKind::kTaskFailed,
-                 .message = fmt::format("The copy {} differs from {}: SHA-256 {} and {}. The original is untouched.",
-                                        copy.target, copy.source, sums->target, sums->source)};
-  return Done{};
+  if (sums->equal()) return Done{};
+  // Nobody should go on with it: the next run begins anew.
+  static_cast<void>(work.zfs()->set_properties(params.node, copy.target, marks_of({{mark::kGuard, "differs"}})));
+  return Error{.kind = ErrorKind::kTaskFailed,
+               .message = fmt::format("The copy {} differs from {}: SHA-256 {} and {}. The original is untouched.",
+                                      copy.target, copy.source, sums->target, sums->source)};
 }
 
 }  // namespace
@@ -268,12 +269,7 @@ Status RecreateZvolProcedure::compare(const Params& params, const Facts& facts, 
     if (!gone) return Error(gone.error()).during(what(params));
   }
   const Status equal = require_equal(work, params, {.source = params.dataset, .target = target});
-  if (!equal) {
-    // Nobody should go on with it: the next run begins anew.
-    if (equal.error().kind == ErrorKind::kTaskFailed)
-      static_cast<void>(work.zfs()->set_properties(params.node, target, marks_of({{mark::kGuard, "differs"}})));
-    return equal;
-  }
+  if (!equal) return equal;
   const Status noted = work.zfs()->set_properties(
       params.node, target, marks_of({{mark::kVerified, std::string(mark_of(*facts.old, mark::kGuard))}}));
   if (!noted) return Error(noted.error()).during(fmt::format("noting that {} is verified", target));

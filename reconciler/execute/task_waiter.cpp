@@ -111,7 +111,8 @@ Status check_space(Work& work) {
 }
 
 Result<std::vector<Upid>> running_tasks(Work& work, Vmid vmid, std::string_view type) {
-  auto rows = work.pve().tasks(work.ref(vmid), work.task_epoch());
+  constexpr std::int64_t kAnyAge = 0;  // a copy may be under way since yesterday
+  auto rows = work.pve().tasks(work.ref(vmid), kAnyAge);
   if (!rows) return std::move(rows).error();
   std::vector<Upid> running;
   for (TaskRow& row : *rows) {

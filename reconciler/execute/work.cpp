@@ -38,12 +38,6 @@ void Work::keep_lease() {
   if (lease() != nullptr) static_cast<void>(lease()->keep());
 }
 
-std::int64_t Work::task_epoch() const {
-  constexpr std::chrono::seconds kNodeClockBehind{30};
-  const auto since = parts_.clock.wall() - kNodeClockBehind;
-  return std::chrono::floor<std::chrono::seconds>(since).time_since_epoch().count();
-}
-
 Result<std::optional<LiveVm>> Work::guest(Vmid vmid) {
   if (!node_.empty()) {
     auto found = pve().guest(ref(vmid));

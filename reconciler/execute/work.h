@@ -85,8 +85,6 @@ class Work {
   void pause(std::chrono::milliseconds span);
   /// Renews the lease where that is due: from time to time during an effect that takes long by itself.
   void keep_lease();
-  /// Seconds of the epoch now, with room for a node's clock that runs behind: for questions about tasks "since".
-  [[nodiscard]] std::int64_t task_epoch() const;
 
   /// The guest as it is now, wherever it lives by now; nothing when it does not exist.
   [[nodiscard]] Result<std::optional<LiveVm>> guest(Vmid vmid);

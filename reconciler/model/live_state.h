@@ -64,6 +64,7 @@ struct LiveVm {
   std::string digest = {};  // of the guest's file; guards every write
   std::string lock = {};    // config lock: backup, clone, …; empty: none
   std::string pool = {};
+  std::string ha_state = {};           // what HA makes of it: "started", "error", …; empty: not managed
   ByteSize memory = {};                // the most it may use, as the cluster's list tells; zero: unknown
   std::string uuid = {};               // smbios1 uuid
   FlatMap<LiveOption> options = {};    // all keys but the drives
@@ -92,6 +93,7 @@ struct LiveVolume {
 struct LiveStorageOnNode {
   bool active = false;
   bool enabled = false;
+  bool listed = false;  // its volumes were read there: what is not among them is not there
   ByteSize total = {};
   ByteSize used = {};
   ByteSize available = {};

@@ -77,6 +77,15 @@ struct DiskFacts {
   bool single_controller = true;  // scsihw is virtio-scsi-single
 };
 
+/// A value that an invariant forbids where the disk is to lie, of an option nobody declared: what the drive carries
+/// along.
+struct ForbiddenOption {
+  std::string_view key = {};    // static
+  std::string_view value = {};  // static, as a drive string has it
+  std::string_view rule = {};   // static
+  bool left = false;            // `leave:` says that the option stays as it is
+};
+
 struct ResolvedDisk {
   std::string name = {};
   SourceSpan span = {};
@@ -85,6 +94,7 @@ struct ResolvedDisk {
   ResolvedSettings settings =
       {};  // keys of the catalogue's disk homes, always with storage, size (when stated), slot, format …
   std::optional<std::string> import_from = {};
+  std::vector<ForbiddenOption> forbidden = {};
   std::string snapshots = "refuse";  // when the zvol is made again: refuse, keep, drop
   bool absent = false;
   bool detached = false;

@@ -160,6 +160,7 @@ class Observer {
       guest.is_container = row.type == "lxc";
       guest.lock = row.lock;
       guest.pool = row.pool;
+      guest.ha_state = row.ha_state;
       guest.memory = row.memory;
       if (!row.pool.empty()) state_.pool_members[row.pool].push_back(row.vmid.number);
       const LiveNode* home = node(row.node);
@@ -258,6 +259,7 @@ class Observer {
     full.vmid = guest.vmid;
     full.node = guest.node;
     full.pool = guest.pool;
+    full.ha_state = guest.ha_state;
     full.memory = guest.memory;
     if (full.lock.empty()) full.lock = guest.lock;
     full.power = guest.power;
@@ -339,6 +341,7 @@ class Observer {
     Result<std::vector<LiveVolume>> volumes = reader_.volumes(node, storage.id, std::nullopt);
     if (!volumes) return failed(volumes.error(), what, false);
     const std::scoped_lock lock(mutex_);
+    storage.on_node[node].listed = true;
     for (LiveVolume& volume : *volumes) {
       volume.node = is_shared(storage) ? std::string() : node;
       state_.volumes.push_back(std::move(volume));

@@ -14,7 +14,8 @@ struct Candidate {
   const LiveDrive* drive = nullptr;
   VolumeId volume = {};
   std::optional<ByteSize> size = {};
-  bool leaving = false;  // still in its slot, which waits to be emptied
+  bool leaving = false;      // still in its slot, which waits to be emptied
+  std::string renamed = {};  // under which name it is now, when a swap was interrupted after its rename
 };
 
 /// A disk somebody took away below a running guest that still has it: neither is it there to be changed nor is its
@@ -27,7 +28,9 @@ const Drive* waits_for_removal(const LiveDrive* drive) {
 std::string describe(const Candidate& candidate) {
   std::string where = candidate.slot ? to_text(*candidate.slot) : std::string("not attached");
   if (candidate.leaving) where += ", which waits to be emptied";
-  const std::string size = candidate.size ? to_text(*candidate.size) : std::string("size unknown");
+  const std::string size = !candidate.renamed.empty() ? "which an interrupted swap has renamed to " + candidate.renamed
+                           : candidate.size           ? to_text(*candidate.size)
+                                                      : std::string("size unknown");
   return fmt::format("{} ({}, {})", where, to_text(candidate.volume), size);
 }
 
@@ -66,6 +69,19 @@ bool is_known_retired(const VolumeId& volume, std::string_view node, const Stora
   return zvol != nullptr && is_retired(*zvol);
 }
 
+// The name that an interrupted swap has given to the zvol of this volume; empty: none.
+std::string renamed_by_swap(const VolumeId& volume, std::string_view node, const StorageTable& storages) {
+  const LiveHost* host = storages.host(node);
+  if (host == nullptr || storages.volume(volume, node) != nullptr) return {};
+  for (const LiveDataset& dataset : host->datasets) {
+    if (mark_of(dataset, mark::kSwapFrom) != to_text(volume)) continue;
+    for (const auto& [id, storage] : storages.all())
+      if (storage.has_zvols() && storage.dataset == parent_dataset(dataset.name))
+        return fmt::format("{}:{}", id, last_component(dataset.name));
+  }
+  return {};
+}
+
 // Volumes that no slot of a desired disk holds: other slots, unusedN, and volumes in no key at all.
 std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, const StorageTable& storages) {
   std::vector<Candidate> list;
@@ -84,7 +100,8 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
       if (claimed || !is_guest_disk(*configured->volume)) continue;
       if (drive.slot.bus == Bus::kUnused && is_known_retired(*configured->volume, node, storages)) continue;
       list.push_back({drive.slot, &drive, *configured->volume,
-                      real_size(*configured->volume, configured, node, storages), leaving != nullptr});
+                      real_size(*configured->volume, configured, node, storages), leaving != nullptr,
+                      renamed_by_swap(*configured->volume, node, storages)});
     }
     std::ranges::sort(referenced);
   }
@@ -93,7 +110,7 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
     if (!volume->node.empty() && !node.empty() && volume->node != node) continue;
     if (!volume->content.empty() && volume->content != "images") continue;
     if (is_known_retired(volume->id, node, storages)) continue;
-    list.push_back({std::nullopt, nullptr, volume->id, volume->size, false});
+    list.push_back({std::nullopt, nullptr, volume->id, volume->size, false, {}});
   }
   return list;
 }

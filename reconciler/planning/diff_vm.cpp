@@ -8,6 +8,7 @@
 #include "reconciler/model/retired.h"
 #include "reconciler/planning/bind_disks.h"
 #include "reconciler/planning/compare.h"
+#include "reconciler/planning/power_obstacle.h"
 
 namespace pvr {
 namespace {
@@ -24,27 +25,6 @@ std::string_view rule_of(const Resolved& value) {
 
 ResourceAddress disk_address(const ResolvedVm& vm, const ResolvedDisk& disk) {
   return {.kind = AddressKind::kVm, .name = vm.name, .part = disk.name};
-}
-
-bool fits_bus(const Setting& setting, Bus bus) {
-  switch (bus) {
-    case Bus::kScsi:
-      return setting.buses.find("scsi") != std::string_view::npos;
-    case Bus::kVirtio:
-      return setting.buses.find("virtio") != std::string_view::npos;
-    case Bus::kSata:
-      return setting.buses.find("sata") != std::string_view::npos;
-    case Bus::kIde:
-      return setting.buses.find("ide") != std::string_view::npos;
-    // Fact: efidisk0 and tpmstate0 know these keys and no others; all are decided when the volume is made.
-    case Bus::kEfi:
-      return setting.name == "efitype" || setting.name == "pre-enrolled-keys" || setting.name == "ms-cert";
-    case Bus::kTpm:
-      return setting.name == "version";
-    case Bus::kUnused:
-      return false;
-  }
-  return false;
 }
 
 const OptionValue* option_of(const Drive* drive, std::string_view key) {
@@ -112,6 +92,46 @@ void compare_drive_option(const DiskContext& c, const DiskDiff& disk, std::strin
     }
   }
   keep(c, out, std::move(change));
+}
+
+/// What the drive carries and an invariant forbids where the disk belongs: it goes. `leave:` keeps even that where it
+/// is, but does not take it to another storage.
+void drop_forbidden(const DiskContext& c, const LiveDrive& drive, StorageKind kind, std::string_view format,
+                    DiskDiff& out) {
+  const Drive* configured = drive.configured();
+  const Drive* running = drive.current && c.mode.running ? &*drive.current : configured;
+  const auto holds = [](const Drive* state, const ForbiddenOption& one) {
+    const OptionValue* value = option_of(state, one.key);
+    if (value == nullptr) return false;
+    const auto* flag = std::get_if<bool>(value);
+    return flag != nullptr ? *flag == (one.value == "1") : *value == OptionValue(std::string(one.value));
+  };
+  for (const ForbiddenOption& one : c.disk.forbidden) {
+    if (!holds(configured, one) && !holds(running, one)) continue;
+    if (one.left) {
+      if (!out.move_to || !holds(configured, one)) continue;
+      out.blocked = fmt::format("{}={} stays as it is (leave:), and rule {} forbids it on storage \"{}\"", one.key,
+                                one.value, one.rule, *out.move_to);
+      out.remedy = fmt::format("take {} out of leave:, or state another value", one.key);
+      out.move_to.reset();
+      continue;
+    }
+    SettingChange change{.key = std::string(one.key), .desired = {.origin = FromRule{one.rule}}};
+    if (const OptionValue* value = option_of(configured, one.key)) change.configured = *value;
+    if (const OptionValue* value = option_of(running, one.key)) change.running = *value;
+    const Setting* setting = find_setting(Home::kDriveOption, one.key);
+    change.effect = effect_now(*setting, one.key, c.mode, change.running, change.desired.value);
+    change.state = SettingState::kDiffers;
+    if (!holds(configured, one)) {
+      // Fact: unset, PVE may choose the very same (aio on thick LVM and CIFS): then nothing waits.
+      const OptionValue* cache = option_of(configured, "cache");
+      const OptionValue unset = effective_drive_option(one.key, kind, out.desired_slot.bus, format,
+                                                       cache != nullptr ? *cache : OptionValue{});
+      if (!is_absent(change.configured) || unset == change.running) continue;
+      change.state = SettingState::kWaitsForRestart;
+    }
+    keep(c, out, std::move(change));
+  }
 }
 
 void compare_zvol(const DiskContext& c, DiskDiff& out, std::string_view key, const Resolved& desired,
@@ -273,6 +293,20 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
   const LiveVolume* volume = binding.volume ? c.storages.volume(*binding.volume, c.guest.node) : nullptr;
   const LiveDataset* zvol = binding.volume ? c.storages.zvol(*binding.volume, c.guest.node) : nullptr;
   if (out.match == DiskMatch::kInPlace && binding.volume) out.unfinished = unfinished_of(c, *binding.volume);
+  if (out.match == DiskMatch::kInPlace && binding.volume && out.unfinished == Unfinished::kNothing &&
+      !is_cloud_init(c.disk)) {
+    if (auto missing = missing_volume(c.guest, out.desired_slot, *binding.volume, c.storages)) {
+      // PVE refuses every change of such a drive.
+      DiskDiff gone{.name = out.name,
+                    .desired_slot = out.desired_slot,
+                    .match = out.match,
+                    .live_slot = out.live_slot,
+                    .volume = out.volume};
+      gone.blocked = std::move(missing->why);
+      gone.remedy = std::move(missing->remedy);
+      return gone;
+    }
+  }
   const bool attached = configured != nullptr && out.match != DiskMatch::kUnused;
   for (const auto& [key, desired] : c.disk.settings) {
     if (const Setting* setting = find_setting(Home::kDriveOption, key)) {
@@ -283,6 +317,7 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
       compare_zvol(c, out, key, desired, volume, zvol);
     }
   }
+  if (attached) drop_forbidden(c, *binding.drive, kind, format, out);
   return out;
 }
 
@@ -340,6 +375,27 @@ void name_foreign_pending(const ResolvedVm& vm, const LiveVm& guest, VmDiff& out
 }
 
 }  // namespace
+
+bool fits_bus(const Setting& setting, Bus bus) {
+  switch (bus) {
+    case Bus::kScsi:
+      return setting.buses.find("scsi") != std::string_view::npos;
+    case Bus::kVirtio:
+      return setting.buses.find("virtio") != std::string_view::npos;
+    case Bus::kSata:
+      return setting.buses.find("sata") != std::string_view::npos;
+    case Bus::kIde:
+      return setting.buses.find("ide") != std::string_view::npos;
+    // Fact: efidisk0 and tpmstate0 know these keys and no others; all are decided when the volume is made.
+    case Bus::kEfi:
+      return setting.name == "efitype" || setting.name == "pre-enrolled-keys" || setting.name == "ms-cert";
+    case Bus::kTpm:
+      return setting.name == "version";
+    case Bus::kUnused:
+      return false;
+  }
+  return false;
+}
 
 OptionValue live_zvol_value(std::string_view key, const LiveVolume* volume, const LiveDataset* zvol) {
   if (key == "volblocksize") {

@@ -19,6 +19,9 @@ namespace pvr {
 /// One guest that does not exist yet: everything declared is missing.
 [[nodiscard]] VmDiff diff_missing_guest(const ResolvedVm& vm, const StorageTable& storages);
 
+/// Whether drives on this bus know the setting.
+[[nodiscard]] bool fits_bus(const Setting& setting, Bus bus);
+
 /// A property of a zvol as it is, in the words of the fleet language; absent: nobody can tell.
 [[nodiscard]] OptionValue live_zvol_value(std::string_view key, const LiveVolume* volume, const LiveDataset* zvol);
 [[nodiscard]] bool same_zvol_value(std::string_view key, const OptionValue& live, const OptionValue& wanted);

@@ -13,6 +13,7 @@
 #include "reconciler/planning/bind_disks.h"
 #include "reconciler/planning/compare.h"
 #include "reconciler/planning/plan_builder.h"
+#include "reconciler/planning/power_obstacle.h"
 
 namespace pvr {
 
@@ -181,6 +182,9 @@ class GuestPlanner {
   void give_all(std::vector<Planned>& list);
   [[nodiscard]] bool ha_will_start() const { return vm_.ha && vm_.ha->enabled && !ha_; }
 
+  // Whether anything of this plan stops, starts or restarts the guest.
+  [[nodiscard]] bool needs_power() const;
+  [[nodiscard]] std::optional<PowerObstacle> power_obstacle() const;
   void emit();
   [[nodiscard]] std::string restart_reason() const;
 

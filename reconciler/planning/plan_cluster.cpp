@@ -5,6 +5,7 @@
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/retired.h"
 #include "reconciler/planning/plan_builder.h"
+#include "reconciler/planning/power_obstacle.h"
 
 namespace pvr {
 namespace {
@@ -163,7 +164,16 @@ void plan_ha(PlanBuilder& b) {
     if (vm == nullptr || ha.action == HaDiff::Action::kNone || vm->state == VmState::kAbsent) continue;
     const bool create = ha.action == HaDiff::Action::kCreate;
     const auto guest = b.guest_operations.find(vm->vmid.number);
-    const bool missing = b.live.vm(vm->vmid) == nullptr;
+    const LiveVm* present = b.live.vm(vm->vmid);
+    const bool missing = present == nullptr;
+    const auto state = std::ranges::find(ha.settings, "state", &SettingChange::key);
+    const bool disables = state != ha.settings.end() && state->desired.value == OptionValue(std::string("disabled"));
+    if (ha.action == HaDiff::Action::kUpdate && !missing && !disables) {
+      if (const auto obstacle = ha_obstacle(*present)) {
+        b.block(ha.address, "change its HA settings", obstacle->why, obstacle->remedy, false);
+        continue;
+      }
+    }
     if (missing && guest == b.guest_operations.end()) {
       b.block(ha.address, "put the guest under HA", "the guest itself cannot be created", "see there");
       continue;

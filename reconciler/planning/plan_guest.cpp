@@ -87,7 +87,30 @@ void GuestPlanner::give_all(std::vector<Planned>& list) {
   list.clear();
 }
 
+bool GuestPlanner::needs_power() const {
+  if (!stopped_.empty() || !restarted_.empty() || starts_) return true;
+  if (diff_.power_to == PowerState::kStopped) return stops_;
+  return mode_.running && allow_.restart && (pending_now_ || waiting_ || pending_restarted_);
+}
+
+std::optional<PowerObstacle> GuestPlanner::power_obstacle() const {
+  if (ha_)
+    if (auto obstacle = ha_obstacle(guest_)) return obstacle;
+  // What an interrupted exchange has renamed is put back on the way.
+  const bool renamed =
+      std::ranges::any_of(diff_.disks, [](const DiskDiff& disk) { return disk.unfinished != Unfinished::kNothing; });
+  if (is_new() || renamed || diff_.power_to == PowerState::kStopped) return std::nullopt;
+  return start_obstacle(guest_, b_.storages);
+}
+
 void GuestPlanner::emit() {
+  if (const auto obstacle = needs_power() ? power_obstacle() : std::nullopt) {
+    const std::string what = diff_.power_to == PowerState::kStopped ? "stop the guest"
+                             : mode_.running                        ? "restart the guest"
+                                                                    : "start the guest";
+    b_.block(diff_.address, what, obstacle->why, obstacle->remedy, false);
+    return;
+  }
   if (backup_) backed_up_ = give(std::move(*backup_));
   give_all(now_);
   const bool stop_wanted = diff_.power_to == PowerState::kStopped;

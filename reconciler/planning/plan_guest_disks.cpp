@@ -184,7 +184,12 @@ void GuestPlanner::attach(const DiskDiff& disk) {
   AttachVolume procedure{.vmid = vm_.vmid, .slot = disk.desired_slot, .from = disk.live_slot, .volume = *disk.volume};
   const LiveDrive* from = disk.live_slot ? guest_.drive(*disk.live_slot) : nullptr;
   if (const Drive* kept = from != nullptr ? from->configured() : nullptr; kept != nullptr && other_slot) {
-    for (const auto& [key, value] : kept->options) procedure.options.set(key, drive_option_text(key, value));
+    for (const auto& [key, value] : kept->options) {
+      const Setting* setting = find_setting(Home::kDriveOption, key);
+      // Fact: PVE refuses the whole drive when one option does not exist on its bus.
+      if (setting == nullptr || fits_bus(*setting, disk.desired_slot.bus))
+        procedure.options.set(key, drive_option_text(key, value));
+    }
   }
   const bool offline = moment == Moment::kWhileStopped;
   Decision decision = decide(disk, disk.desired_slot, offline || !mode_.running ? std::optional(moment) : std::nullopt);
@@ -290,7 +295,8 @@ std::vector<const SettingChange*> GuestPlanner::drive_changes(const DiskDiff& di
   const StorageView* here = disk.volume ? b_.storages.find(disk.volume->storage) : nullptr;
   for (const SettingChange& change : disk.settings) {
     if (!is_change(change) || find_setting(Home::kDriveOption, change.key) == nullptr) continue;
-    if (move_refused && only_right_somewhere(change)) continue;
+    // Of an option that only has to go for the storage it does not get to, the same holds.
+    if (move_refused && (only_right_somewhere(change) || is_absent(change.desired.value))) continue;
     if (move_refused && here != nullptr && is_absent(change.configured)) {
       const Resolved* cache = desired(disk).settings.find("cache");
       const OptionValue unset =
@@ -332,7 +338,9 @@ void GuestPlanner::carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment
     const bool later = way.drop_aio_first || holds_back_aio(disk, changes) || aio_waits;
     if (way.drop_aio_first) drop_aio(disk, slot, volume);
     if (later) {
-      std::erase_if(changes, [](const SettingChange* change) { return change->key == "aio"; });
+      std::erase_if(changes, [&](const SettingChange* change) {
+        return change->key == "aio" && (way.drop_aio_first || !is_absent(change->desired.value));
+      });
       set_aio_after_move(disk, slot, volume);
     }
     write_all(disk, slot, volume, changes, Moment::kNow);

@@ -129,8 +129,9 @@ bool GuestPlanner::target_refuses_io_uring(const DiskDiff& disk) const {
 }
 
 bool GuestPlanner::holds_back_aio(const DiskDiff& disk, const std::vector<const SettingChange*>& changes) const {
-  return target_refuses_io_uring(disk) &&
-         std::ranges::any_of(changes, [](const SettingChange* change) { return change->key == "aio"; });
+  return target_refuses_io_uring(disk) && std::ranges::any_of(changes, [](const SettingChange* change) {
+           return change->key == "aio" && !is_absent(change->desired.value);
+         });
 }
 
 void GuestPlanner::drop_aio(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume) {

@@ -12,6 +12,7 @@
 #include "reconciler/model/retired.h"
 #include "reconciler/planning/compare.h"
 #include "reconciler/planning/plan_builder.h"
+#include "reconciler/planning/power_obstacle.h"
 
 namespace pvr {
 namespace {
@@ -238,6 +239,7 @@ class RollBack {
       return refuse(fmt::format("no volume is marked as retired from {}", to_text(disk_.slot)), "");
     const bool up = guest_.power != PowerState::kStopped;
     if (up && !b_.allowance(vm_).restart) return refuse("the guest must be stopped for it", "--allow restart");
+    if (const auto obstacle = up ? ha_obstacle(guest_) : std::nullopt) return refuse(obstacle->why, obstacle->remedy);
     if (up) power(StopVm{.vmid = vm_.vmid, .ha = b_.ha_managed(vm_.vmid), .again = true}, "running", "stopped");
     if (is_hidden_name(kept.zvol->name))
       exchange(kept);

@@ -124,6 +124,17 @@ const LiveVolume* StorageTable::volume(const VolumeId& id, std::string_view node
   return nullptr;
 }
 
+bool StorageTable::is_missing(const VolumeId& id, std::string_view node) const {
+  const StorageView* storage = find(id.storage);
+  if (storage == nullptr || storage->live == nullptr || volume(id, node) != nullptr) return false;
+  // LUNs come and go with the target's own listing, and the others with the cluster's.
+  if (storage->kind == StorageKind::kIscsiLun || storage->kind == StorageKind::kUnknown) return false;
+  const auto& on_node = storage->live->on_node;
+  if (storage->shared) return std::ranges::any_of(on_node, [](const auto& one) { return one.second.listed; });
+  const auto at = on_node.find(std::string(node));
+  return at != on_node.end() && at->second.listed;
+}
+
 const LiveHost* StorageTable::host(std::string_view node) const {
   const LiveHost* host = live_.host(node);
   return host != nullptr && host->readable ? host : nullptr;

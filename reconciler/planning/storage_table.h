@@ -41,6 +41,8 @@ class StorageTable {
   [[nodiscard]] const StorageView* find(std::string_view id) const;
   /// The listed volume, on `node` where the storage is local; null when it is not in the listing.
   [[nodiscard]] const LiveVolume* volume(const VolumeId& id, std::string_view node) const;
+  /// Whether the storage was read and has no such volume: somebody removed it, or it is on another node.
+  [[nodiscard]] bool is_missing(const VolumeId& id, std::string_view node) const;
   /// The zvol as host access shows it; null without host access, or where there is none (any more).
   [[nodiscard]] const LiveDataset* zvol(const VolumeId& id, std::string_view node) const;
   /// Host access to the node, if it can be read; else null.

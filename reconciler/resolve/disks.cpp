@@ -197,7 +197,9 @@ void Resolver::resolve_disk(VmContext& context, const WrittenDisk* written, std:
     const auto* written_by = std::get_if<FromDocument>(&storage->origin);
     storage->finding_only = written_by != nullptr && written_by->layer == Layer::kFleet;
   }
-  if (!disk.absent && !disk.detached) check_disk(context, disk);
+  if (disk.absent || disk.detached) return;
+  check_disk(context, disk);
+  forbid_carried(context, written, disk);
 }
 
 void Resolver::place_disk(VmContext& context, ResolvedDisk& disk) {
@@ -407,6 +409,30 @@ void Resolver::check_disk(VmContext& context, ResolvedDisk& disk) {
     finding(row.id == "Z1" ? Severity::kNotice : Severity::kWarning, row.id, where,
             fmt::format("{}: {}", shown(disk, row.key, disk_setting(row.key)), row.why), std::string(row.instead),
             span.known() ? span : disk.span);
+  }
+}
+
+/// A drive keeps the options nobody speaks about, also when its disk comes to lie where an invariant forbids them.
+void Resolver::forbid_carried(const VmContext& context, const WrittenDisk* written, ResolvedDisk& disk) {
+  if (!is_disk_bus(disk.facts.bus) || disk.name == kCloudInit || disk.facts.kind == StorageKind::kUnknown) return;
+  constexpr std::pair<std::string_view, std::string_view> kCarried[] = {
+      {"aio", "io_uring"},       {"aio", "native"},   {"aio", "threads"}, {"cache", "writeback"},
+      {"cache", "writethrough"}, {"cache", "unsafe"}, {"iothread", "1"}};
+  DiskSettings settings;
+  settings.cache = parse_cache(text_value(setting_of(disk, "cache"))).value_or(CacheMode::kNone);
+  settings.scsihw = context.scsihw;
+  for (const auto& [key, value] : kCarried) {
+    // With the controller left alone, nothing is known of what an I/O thread needs.
+    if (disk.settings.contains(key) || (key == "iothread" && context.scsihw.empty())) continue;
+    DiskSettings carried = settings;
+    if (key == "aio") carried.aio = parse_aio(value);
+    if (key == "cache") carried.cache = *parse_cache(value);
+    if (key == "iothread") carried.iothread = true;
+    const auto row = std::ranges::find_if(
+        kDiskInvariants, [&, of = key](const auto& one) { return one.key == of && one.broken(disk.facts, carried); });
+    if (row == std::end(kDiskInvariants)) continue;
+    disk.forbidden.push_back(
+        {.key = key, .value = value, .rule = row->id, .left = left_alone(context, written, disk.name, key)});
   }
 }
 

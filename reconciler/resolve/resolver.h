@@ -74,6 +74,7 @@ class Resolver {
                                        std::string_view key);
   void disk_rules(VmContext& vm, ResolvedDisk& disk);
   void check_disk(VmContext& vm, ResolvedDisk& disk);
+  void forbid_carried(const VmContext& vm, const WrittenDisk* written, ResolvedDisk& disk);
   void small_disks(VmContext& vm);
   void drop_foreign_settings(const VmContext& vm, const ResolvedDisk& disk);
 

@@ -135,19 +135,42 @@ bool has_privilege(const Call& call, std::string_view path, std::string_view pri
   return holds(call.world, call.session.auth_id(), path, privs);
 }
 
-Service::Service(World& world, std::string key) : world_(world), tickets_(std::move(key)), broadcast_(world) {
-  add_cluster_methods(methods_);
-  add_node_methods(methods_);
-  add_task_methods(methods_);
-  add_access_methods(methods_);
-  add_pool_methods(methods_);
-  add_ha_methods(methods_);
-  add_replication_methods(methods_);
-  add_mapping_methods(methods_);
-  add_backup_methods(methods_);
-  add_qemu_methods(methods_);
-  add_storage_methods(methods_);
-  for (const MethodSpec& method : methods_) segments_.push_back(split_path(method.path));
+namespace {
+
+/// All there are. They say nothing of one cluster, and there may be thousands of clusters one after the other: made
+/// once.
+struct Methods {
+  MethodTable table = {};
+  std::vector<std::vector<std::string>> segments = {};
+  Methods() {
+    add_cluster_methods(table);
+    add_node_methods(table);
+    add_task_methods(table);
+    add_access_methods(table);
+    add_pool_methods(table);
+    add_ha_methods(table);
+    add_replication_methods(table);
+    add_mapping_methods(table);
+    add_backup_methods(table);
+    add_qemu_methods(table);
+    add_storage_methods(table);
+    for (const MethodSpec& method : table) segments.push_back(split_path(method.path));
+  }
+};
+
+const Methods& all_methods() {
+  static const Methods methods;
+  return methods;
+}
+
+}  // namespace
+
+Service::Service(World& world, std::string key)
+    : world_(world),
+      methods_(all_methods().table),
+      segments_(all_methods().segments),
+      tickets_(std::move(key)),
+      broadcast_(world) {
   world_.step_fault = [this](const Task* task, std::string_view step) {
     StepFault out;
     Fault fault;

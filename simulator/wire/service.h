@@ -57,8 +57,8 @@ class Service {
                               const std::string& local_node, const std::string& relative, const std::string& format);
 
   World& world_;
-  MethodTable methods_;
-  std::vector<std::vector<std::string>> segments_;  // of each method's path
+  const MethodTable& methods_;
+  const std::vector<std::vector<std::string>>& segments_;  // of each method's path
   FaultScript faults_;
   Tickets tickets_;
   Broadcast broadcast_;

@@ -357,7 +357,7 @@ Result<Lease*> Session::enter_lease(Connected& connected, const std::stop_token&
 void Session::leave_lease(Connected& connected) {
   const std::scoped_lock lock(lease_mutex_);
   if (--lease_users_ > 0) return;
-  tidy_restarts(*lease_, connected.link->pve(), connected.link->clock(), {});
+  tidy_restarts(*lease_, connected.link->pve());
   if (const Status released = lease_->release(); !released)
     log_.write(LogLevel::kWarn, "the lease could not be given back", {{"because", released.error().text()}});
   lease_.reset();

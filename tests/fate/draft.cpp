@@ -12,6 +12,7 @@ std::string volume_name(const DraftStorage& storage, int vmid, int number, Dice&
   if (storage.file_based)
     return fmt::format("{0}:{1}/vm-{1}-disk-{2}.{3}", storage.id, vmid, number,
                        storage.on_zfs || storage.type == "btrfs" ? "raw" : dice.pick({"raw", "qcow2"}));
+  if (storage.type == "iscsi") return fmt::format("{}:0.0.{}.scsi-36000{:04}{:02}", storage.id, number, vmid, number);
   if (storage.chain && dice.percent(50)) return fmt::format("{}:vm-{}-disk-{}.qcow2", storage.id, vmid, number);
   return fmt::format("{}:vm-{}-disk-{}", storage.id, vmid, number);
 }
@@ -118,8 +119,32 @@ void add_storages(Draft& draft, Dice& dice) {
                    .properties = "server: smb, share: x, content: images",
                    .shared = true,
                    .file_based = true});
+  if (Dice more(draft.seed, "more storages"); more.percent(15))
+    all.push_back({.id = "luns",
+                   .type = "iscsi",
+                   .properties = "portal: 192.0.2.20, target: \"iqn.2005-10.org.example:pve\", content: images",
+                   .shared = true});
   if (dice.percent(20))
     all.push_back({.id = "ceph", .type = "rbd", .properties = "pool: vms, content: images", .shared = true});
+}
+
+/// Jobs of guests whose disks all are zvols: PVE replicates nothing else.
+void add_replication(Draft& draft, Dice dice) {
+  if (draft.nodes.size() < 2 || !dice.percent(20)) return;
+  std::string jobs;
+  for (const int vmid : draft.managed) {
+    const auto begin = draft.yaml.find(fmt::format("\n  {}:\n    node: ", vmid));
+    const auto end = draft.yaml.find("\n  ", draft.yaml.find("config: {", begin));
+    const std::string text = draft.yaml.substr(begin, end - begin);
+    const std::string own = text.substr(text.find("node: ") + 6, 2);
+    const bool zvols = std::ranges::none_of(draft.storages, [&](const DraftStorage& one) {
+      return one.type != "zfspool" && text.find(one.id + ":") != std::string::npos;
+    });
+    const std::string& target = dice.pick(draft.nodes);
+    if (!zvols || target == own || text.find("zalias:") != std::string::npos) continue;
+    jobs += fmt::format("{}{}-0: {{target: {}, schedule: \"*/15\"}}", jobs.empty() ? "" : ", ", vmid, target);
+  }
+  if (!jobs.empty()) draft.yaml += fmt::format("replication: {{{}}}\n", jobs);
 }
 
 }  // namespace
@@ -132,6 +157,7 @@ const DraftStorage* Draft::storage(std::string_view id) const {
 Draft draft_cluster(std::uint64_t seed) {
   Dice dice(seed, "cluster");
   Draft draft;
+  draft.seed = seed;
   const int nodes = dice.percent(20) ? 1 : dice.between(2, 3);
   draft.yaml = nodes == 1 ? fmt::format("cluster: {{seed: {}}}\n", seed % 1000000 + 1)
                           : fmt::format("cluster: {{name: fate, seed: {}}}\n", seed % 1000000 + 1);
@@ -150,7 +176,7 @@ Draft draft_cluster(std::uint64_t seed) {
   add_storages(draft, dice);
   draft.yaml +=
       "backends: {san: {kind: lvm-vg, size: 4TiB}, nas: {kind: nfs, size: 4TiB}, smb: {kind: cifs, size: 1TiB}, vms: "
-      "{kind: rbd, size: 2TiB}}\nstorages:\n"
+      "{kind: rbd, size: 2TiB}, luns: {kind: iscsi, size: 2TiB}}\nstorages:\n"
       "  local: {type: dir, path: /var/lib/vz, content: \"backup,images,import,iso,snippets\"}\n";
   for (const DraftStorage& one : draft.storages)
     draft.yaml += fmt::format("  {}: {{type: {}, {}}}\n", one.id, one.type, one.properties);
@@ -180,6 +206,7 @@ Draft draft_cluster(std::uint64_t seed) {
         "  900:\n    node: n1\n    template: true\n    config: {{name: debian, memory: 512, scsihw: "
         "virtio-scsi-single, boot: \"order=scsi0\", scsi0: \"z16:base-900-disk-0,size=2G\"}}\n");
   }
+  add_replication(draft, Dice(seed, "replication"));
   if (!ha.empty()) draft.yaml += fmt::format("ha: {{resources: {{{}}}}}\n", ha);
   if (dice.percent(30)) draft.yaml += "pools: {old: {comment: by hand, vms: [100]}}\n";
   return draft;

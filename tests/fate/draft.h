@@ -23,6 +23,7 @@ struct DraftStorage {
 
 /// A random cluster.
 struct Draft {
+  std::uint64_t seed = 0;
   std::string yaml = {};
   std::vector<std::string> nodes = {};
   std::vector<DraftStorage> storages = {};

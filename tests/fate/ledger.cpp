@@ -36,11 +36,42 @@ Ledger::View Ledger::look() const {
   for (const pvesim::VolumeInfo& volume : volumes)
     if (!volume.referenced_by.empty() && (volume.volid.starts_with("z16:") || volume.volid.starts_with("zalias:")))
       zvols_in_use.insert(volume.node + volume.volid.substr(volume.volid.find(':')));
+  std::set<std::string> open;  // what running guests use, whatever their configuration names
+  std::vector<int> by_ha;
+  std::set<std::pair<int, std::string>> replicas;  // guest, node
+  sim_.inspect([&](pvesim::World& world) {
+    for (const auto& [id, job] : world.replication) replicas.emplace(job.vmid, job.values.at("target"));
+    for (const auto& [vmid, vm] : world.vms) {
+      if (world.ha_resources.contains(fmt::format("vm:{}", vmid))) by_ha.push_back(vmid);
+      const bool busy = std::ranges::any_of(
+          world.tasks, [id = std::to_string(vmid)](const auto& task) { return task->running && task->id == id; });
+      if (!vm.running || busy) continue;
+      for (const auto& [slot, ref] : vm.running->open)
+        if (const auto drive = vm.running->effective.find(slot); drive != vm.running->effective.end())
+          open.insert(volume_of(drive->second));
+    }
+  });
+  std::map<std::string, std::pair<int, std::string>> far;  // volumes HA may have taken their guest away from
+  for (const int vmid : by_ha) {
+    const auto config = sim_.vm_config(vmid);
+    for (const std::string& key : drive_keys(config)) far.emplace(volume_of(config.at(key)), std::pair(vmid, key));
+  }
   for (const pvesim::VolumeInfo& volume : volumes) {
-    if (volume.owner == 0) continue;
+    const DraftStorage* on = draft_.storage(volume.volid.substr(0, volume.volid.find(':')));
+    const bool lun = on != nullptr && on->type == "iscsi";
+    if ((volume.owner == 0 && !lun) || replicas.contains({volume.owner, volume.node})) continue;
+    if (const auto at = far.find(volume.volid);
+        volume.referenced_by.empty() && !volume.node.empty() && at != far.end()) {
+      view.anywhere.emplace(volume.fingerprint, volume.volid);
+      view.referenced.emplace(volume.fingerprint, volume.volid);
+      view.attached.emplace(std::pair(at->second.first, volume.fingerprint), at->second.second);
+      continue;
+    }
+    if (volume.referenced_by.empty() && open.contains(volume.volid))
+      view.adrift.emplace(volume.volid, volume.fingerprint);
     const bool other_name = (volume.volid.starts_with("z16:") || volume.volid.starts_with("zalias:")) &&
                             zvols_in_use.contains(volume.node + volume.volid.substr(volume.volid.find(':')));
-    if (volume.referenced_by.empty() && !other_name) view.unreferenced.insert(volume.volid);
+    if (volume.referenced_by.empty() && !other_name && !lun) view.unreferenced.insert(volume.volid);
     if (volume.fingerprint == 0) continue;
     view.anywhere.emplace(volume.fingerprint, volume.volid);
     if (volume.referenced_by.empty()) continue;
@@ -86,7 +117,7 @@ void Ledger::judge_drives(int vmid, View& view) const {
     const bool buffered = one_of(cache, {"writeback", "writethrough", "unsafe"});
     if (buffered && (on->shared || on->on_zfs)) offends("C2");
     if (aio == "native") {
-      const bool raw_block = on->type == "rbd" || (on->type == "lvm" && !on->chain);
+      const bool raw_block = on->type == "rbd" || on->type == "iscsi" || (on->type == "lvm" && !on->chain);
       if (!raw_block || buffered) offends("A2");
       if (on->on_zfs || on->chain || on->type == "lvmthin" || volume.ends_with(".qcow2")) offends("A3");
     }
@@ -107,6 +138,15 @@ std::map<std::string, std::string> Ledger::foreign_sections() const {
     if (!wishes_.storages.contains(id)) sections[id] += line + "\n";
   }
   return sections;
+}
+
+Ledger::View Ledger::see() {
+  View view = look();
+  for (const auto& [volume, content] : view.adrift) {
+    adrift_.insert(content);
+    tolerated_orphans_.insert(volume);
+  }
+  return view;
 }
 
 void Ledger::open(const Wishes& wishes) {
@@ -141,6 +181,11 @@ void Ledger::others(const std::function<void()>& act) {
     if (!after.referenced.contains(content)) precious_.erase(content);
   for (const auto& [content, where] : after.referenced)
     if (!before.referenced.contains(content)) precious_.emplace(content, where);
+  // Taken out while the tool was changing it: the configuration named a volume that was just being renamed.
+  std::erase_if(homes_, [&](const auto& home) {
+    const std::string key = fmt::format("{}:{}", home.first.first, home.second);
+    return before.drives.contains(key) && !after.drives.contains(key);
+  });
   for (const auto& [home, slot] : before.attached) {
     if (after.attached.contains(home)) continue;
     homes_.erase(home);
@@ -172,9 +217,9 @@ void Ledger::forget_power_of_stopped() {
 
 std::vector<std::string> Ledger::broken(bool at_rest) {
   std::vector<std::string> found;
-  const View view = look();
+  const View view = see();
   for (const auto& [content, where] : precious_) {
-    if (view.referenced.contains(content)) continue;
+    if (view.referenced.contains(content) || adrift_.contains(content)) continue;
     // What was asked for is no loss.
     const bool wanted = std::ranges::any_of(homes_, [&](const auto& home) {
       return home.first.second == content &&
@@ -236,20 +281,24 @@ std::vector<std::string> Ledger::broken(bool at_rest) {
   return found;
 }
 
-std::vector<std::string> Ledger::broken_at_rest() {
+std::vector<std::string> Ledger::broken_at_rest(const std::string& told) {
   std::vector<std::string> found = broken(true);
   const View view = look();
   for (const auto& [home, slot] : homes_) {
     if (view.attached.contains(home)) continue;
     const auto& [vmid, content] = home;
+    if (adrift_.contains(content)) continue;
     if (wishes_.absent.contains(vmid) || wishes_.may_go.contains(fmt::format("{}:{}", vmid, slot))) continue;
     found.push_back(fmt::format("The content of {} of guest {} is in no slot of it any more.", slot, vmid));
   }
   for (const std::string& volume : view.unreferenced)
-    if (!tolerated_orphans_.contains(volume))
+    if (!tolerated_orphans_.contains(volume) && told.find(volume) == std::string::npos)
       found.push_back(fmt::format("Volume {} was left behind and nothing names it.", volume));
   for (const int vmid : expected_running_) {
     if (wishes_.may_stop.contains(vmid) || !sim_.vm_exists(vmid) || sim_.vm_running(vmid)) continue;
+    if (told.find(fmt::format("ha-manager set vm:{} ", vmid)) != std::string::npos ||
+        told.find(fmt::format("qm set {} --delete", vmid)) != std::string::npos)
+      continue;
     found.push_back(fmt::format("Guest {} ran and is stopped now.", vmid));
   }
   for (const int vmid : sim_.vmids())
@@ -258,6 +307,8 @@ std::vector<std::string> Ledger::broken_at_rest() {
   sim_.inspect([&](pvesim::World& world) {
     const auto lease = world.pools.find("pvereconcile-lease");
     if (lease == world.pools.end()) return;
+    // Released, it only holds the note of a guest that cannot be started yet.
+    if (lease->second.comment.find("\"released\":true") != std::string::npos) return;
     // That of a killed run stays until the next run that has something to do; it must have run out.
     const auto at = lease->second.comment.find("\"expires\":");
     const bool over =

@@ -23,14 +23,17 @@ class Ledger {
   void open(const Wishes& wishes);
   /// Somebody else does something: what changes meanwhile is theirs.
   void others(const std::function<void()>& act);
+  /// A run has ended, or was killed.
+  void run_ended() { see(); }
   /// This guest's power is not the tool's responsibility any more.
   void forget_power(int vmid) { expected_running_.erase(vmid); }
   void forget_power_of_stopped();
 
   /// After any run, however it ended. One sentence per broken promise.
   [[nodiscard]] std::vector<std::string> broken() { return broken(false); }
-  /// When all faults are over and the runs have ended: besides, everything is in its place.
-  [[nodiscard]] std::vector<std::string> broken_at_rest();
+  /// When all faults are over and the runs have ended: besides, everything is in its place. `told`: what the last plan
+  /// names as blocked; what a person is told about is not left behind.
+  [[nodiscard]] std::vector<std::string> broken_at_rest(const std::string& told);
 
  private:
   struct View {
@@ -41,8 +44,12 @@ class Ledger {
     std::map<int, std::string> texts = {};
     std::set<std::string> offences = {};             // "100:scsi0 C2 DRIVE"
     std::map<std::string, std::string> drives = {};  // "100:scsi0" -> as configured
+    // A running guest has it open, and its configuration names another one: PVE died between the two.
+    std::map<std::string, std::uint64_t> adrift = {};
   };
   [[nodiscard]] View look() const;
+  /// Looks, and remembers what is adrift: PVE's doing, and nothing anybody could know of later.
+  View see();
   void judge_drives(int vmid, View& view) const;
   /// `at_rest`: what is only half done is no excuse any more.
   [[nodiscard]] std::vector<std::string> broken(bool at_rest);
@@ -54,6 +61,7 @@ class Ledger {
   std::map<std::uint64_t, std::string> precious_ = {};  // content → where it was
   std::map<std::pair<int, std::uint64_t>, std::string> homes_ = {};
   std::set<std::string> tolerated_orphans_ = {};
+  std::set<std::uint64_t> adrift_ = {};
   std::set<std::string> tolerated_offences_ = {};
   std::map<std::string, std::string> drives_ = {};  // as others left them
   std::map<int, std::string> foreign_texts_ = {};

@@ -28,6 +28,19 @@ std::string text_of(const Command& command) {
   return text;
 }
 
+bool is_copy(const Command& command) {
+  return std::ranges::find(command.argv, "copy") != command.argv.end() && command.argv.size() > 2;
+}
+
+/// Something between the reader and the disk has flipped a bit of the copy, and nobody noticed.
+void corrupt(pvesim::Simulator& sim, const Command& command) {
+  sim.inspect([&](pvesim::World& world) {
+    for (auto& [key, backing] : world.backings)
+      for (auto& [name, volume] : backing.volumes)
+        if (backing.node == command.node && command.argv.back().ends_with("/" + name)) volume.fingerprint ^= 2;
+  });
+}
+
 HttpResponse killed() { return {.status = 401, .reason = "killed", .body = ""}; }
 
 Error lost() {
@@ -70,6 +83,8 @@ std::string_view to_text(Bug bug) {
       return "no-digest";
     case Bug::kUncheckedCopy:
       return "unchecked-copy";
+    case Bug::kEarlyRetire:
+      return "early-retire";
     case Bug::kHiddenPending:
       return "hidden-pending";
     case Bug::kLeaseUnchecked:
@@ -253,6 +268,8 @@ Result<CommandOutput> Process::run(const Command& command) {
   if (command.acts && befalls(weather.host_cut, "ssh cut"))
     parts_.sim.add_fault({.action = pvesim::FaultAction::kHostCut, .path = "*", .nth = 1, .times = 1});
   auto answer = runner_.run(command);
+  if (is_copy(command) && answer && answer->exit_code == 0 && befalls(weather.host_corrupt, "a block is corrupted"))
+    corrupt(parts_.sim, command);
   if (command.acts)
     story.remark(fmt::format("{} {} -> {}", parts_.name, what,
                              answer ? std::to_string(answer->exit_code) + " " + answer->err : answer.error().text()));

@@ -23,6 +23,7 @@ enum class Bug : std::uint8_t {
   kBlindRetry,      // a write whose answer was lost is sent again
   kNoDigest,        // writes carry no digest
   kUncheckedCopy,   // a copy counts as complete and verified whatever became of it
+  kEarlyRetire,     // the original is put away before its copy is verified
   kHiddenPending,   // pending changes are not shown
   kLeaseUnchecked,  // the lease always seems to be ours
 };

@@ -11,6 +11,8 @@
 #include "providers/pve/pve_client.h"
 #include "reconciler/engine/engine.h"
 #include "reconciler/execute/executor.h"
+#include "simulator/api/method.h"
+#include "simulator/world/storage.h"
 #include "simulator/world/world.h"
 #include "tests/fate/history.h"
 #include "tests/fate/ledger.h"
@@ -47,10 +49,11 @@ class Listener final : public EventSink {
   std::function<void(const std::string&)> said_;
 };
 
-/// A host whose copies are never checked: Bug::kUncheckedCopy.
+/// A host whose copies are never checked (Bug::kUncheckedCopy), or checked after the original is put away
+/// (Bug::kEarlyRetire).
 class CarelessZfs final : public ZfsHost {
  public:
-  explicit CarelessZfs(ZfsHost& inner) : inner_(inner) {}
+  CarelessZfs(ZfsHost& inner, Bug bug) : inner_(inner), bug_(bug) {}
   Result<LiveHost> host(const std::string& node) override { return inner_.host(node); }
   Result<LiveHost> settings(const std::string& node) override { return inner_.settings(node); }
   Result<std::vector<GuestFile>> guest_files(const std::string& node) override { return inner_.guest_files(node); }
@@ -99,15 +102,24 @@ class CarelessZfs final : public ZfsHost {
   Status copy(const std::string& node, const ZvolCopy& copy, const std::function<void(const CopyProgress&)>& progress,
               std::stop_token stop) override {
     const Status copied = inner_.copy(node, copy, progress, std::move(stop));
-    return copied || copied.error().effect == Effect::kPossible ? Status(Done{}) : copied;
+    if (bug_ == Bug::kUncheckedCopy)
+      return copied || copied.error().effect == Effect::kPossible ? Status(Done{}) : copied;
+    if (!copied || copy.source.find('@') != std::string::npos) return copied;
+    const auto slash = copy.source.rfind('/');
+    static_cast<void>(inner_.rename(
+        node, copy.source, copy.source.substr(0, slash) + "/pvereconcile-old-" + copy.source.substr(slash + 1)));
+    return copied;
   }
-  Result<ContentChecksums> compare(const std::string&, const ZvolCopy&, const std::function<void(const CopyProgress&)>&,
-                                   std::stop_token) override {
-    return ContentChecksums{.source = "same", .target = "same"};
+  Result<ContentChecksums> compare(const std::string& node, const ZvolCopy& copy,
+                                   const std::function<void(const CopyProgress&)>& progress,
+                                   std::stop_token stop) override {
+    if (bug_ == Bug::kUncheckedCopy) return ContentChecksums{.source = "same", .target = "same"};
+    return inner_.compare(node, copy, progress, std::move(stop));
   }
 
  private:
   ZfsHost& inner_;
+  Bug bug_;
 };
 
 class SeedRun {
@@ -132,11 +144,15 @@ class SeedRun {
     ledger_.emplace(*sim_, draft_);
     ledger_->open(wishes_);
     Dice weathers(seed_, "weather");
+    Dice rare(seed_, "rare weather");
     const int rounds = weathers.between(1, 3);
     for (int round = 1; round <= rounds && result_.broken.empty(); ++round) {
-      Weather weather = draw_weather(weathers);
+      Weather weather = draw_weather(weathers, rare);
       // What this mistake needs to matter comes more often.
-      if (options_.bug == Bug::kUncheckedCopy) weather.host_cut = 300;
+      if (options_.bug == Bug::kUncheckedCopy) {
+        weather = {};
+        weather.host_corrupt = 500;
+      }
       reconcile(fmt::format("A{}", round), weather, 0);
       check(fmt::format("after run A{}", round));
       between_runs(weathers);
@@ -224,9 +240,10 @@ class SeedRun {
                                            *desk.clock, std::stop_token{});
     desk.runner = std::make_unique<ProcessRunner>(*desk.process);
     desk.zfs = std::make_unique<HostZfs>(*desk.runner, *desk.clock, HostZfsOptions{});
-    desk.careless = std::make_unique<CarelessZfs>(*desk.zfs);
+    desk.careless = std::make_unique<CarelessZfs>(*desk.zfs, options_.bug);
     if (wishes_.host_access) desk.host = desk.zfs.get();
-    if (wishes_.host_access && options_.bug == Bug::kUncheckedCopy) desk.host = desk.careless.get();
+    const bool careless = options_.bug == Bug::kUncheckedCopy || options_.bug == Bug::kEarlyRetire;
+    if (wishes_.host_access && careless) desk.host = desk.careless.get();
     return desk;
   }
 
@@ -258,6 +275,7 @@ class SeedRun {
     }
     std::optional<ApplyReport> report = plan_and_apply(desk, name, weather, collect_garbage);
     sim_->clear_faults();
+    if (ledger_) ledger_->run_ended();
     result_.effects += desk.process->effects();
     result_.faults += desk.process->faults();
     result_.kills += desk.process->dead() ? 1 : 0;
@@ -348,6 +366,8 @@ class SeedRun {
     }
     if (now(weather.pools)) pool_fills();
     if (now(weather.task_kill)) task_ends();
+    if (now(weather.task_vanish)) task_vanishes();
+    if (now(weather.volumes)) volume_disappears();
     if (now(weather.holds)) somebody_opens();
     if (now(weather.locks)) lock_appears();
     if (now(weather.power)) power_changes();
@@ -431,6 +451,45 @@ class SeedRun {
       crashed_ = crashed_ || hard;
       return;
     }
+  }
+
+  /// Its node was started again: the task is gone, and so is every trace of it.
+  void task_vanishes() {
+    for (const pvesim::TaskInfo& task : sim_->tasks()) {
+      if (!task.running) continue;
+      story_.tell(fmt::format("task {} {} vanishes", task.type, task.id));
+      ledger_->others([&] {
+        sim_->inspect([&](pvesim::World& world) {
+          world.kill_task(task.upid);
+          for (const auto& one : world.tasks) {
+            if (one->upid != task.upid) continue;
+            one->upid = "vanished " + one->upid;
+            one->node.clear();
+          }
+        });
+      });
+      crashed_ = true;
+      return;
+    }
+  }
+
+  /// Somebody removes a volume below PVE.
+  void volume_disappears() {
+    const auto volumes = sim_->volumes();
+    if (volumes.empty()) return;
+    const pvesim::VolumeInfo& volume = volumes[chance_.below(volumes.size())];
+    if (volume.owner == 0) return;
+    ledger_->others([&] {
+      sim_->inspect([&](pvesim::World& world) {
+        try {
+          pvesim::free_volume(world, volume.node.empty() ? draft_.nodes.front() : volume.node, volume.volid,
+                              [](const std::string&) {});
+          story_.tell(fmt::format("somebody removes volume {}", volume.volid));
+        } catch (const pvesim::ApiError&) {
+          story_.note("in use");
+        }
+      });
+    });
   }
 
   void somebody_opens() {
@@ -529,13 +588,18 @@ class SeedRun {
     tell_plan("at the end", planned->plan);
     result_.blocked = static_cast<int>(planned->plan.blocked.size());
     // A guest that ignores its power button cannot be restarted by anybody who asks politely, and that is said.
+    std::set<OperationId> stuck_ids;
     const auto stuck = [&](const Operation& operation) {
-      return std::visit(
+      const bool ignores = std::visit(
           [&](const auto& params) {
             if constexpr (requires { params.vmid; }) return ignores_shutdown(static_cast<int>(params.vmid.number));
             return false;
           },
           operation.procedure);
+      // What waits for such a guest waits as long.
+      const bool waits = std::ranges::any_of(operation.after, [&](OperationId id) { return stuck_ids.contains(id); });
+      if (ignores || waits) stuck_ids.insert(operation.id);
+      return ignores || waits;
     };
     if (!std::ranges::all_of(planned->plan.operations, stuck)) {
       std::string why;
@@ -547,6 +611,7 @@ class SeedRun {
                           to_text(first.address), why));
     }
     judge_blocked(planned->plan);
+    for (const BlockedItem& item : planned->plan.blocked) told_ += fmt::format("{}: {}\n", item.why, item.remedy);
     at_rest("at the end");
     if (result_.broken.empty() && wishes_.host_access && chance_.percent(40)) {
       sim_->advance(std::chrono::hours(24 * 9));
@@ -565,7 +630,7 @@ class SeedRun {
   }
 
   void at_rest(const std::string& when) {
-    for (const std::string& what : ledger_->broken_at_rest()) {
+    for (const std::string& what : ledger_->broken_at_rest(told_)) {
       // What PVE's own task was doing when its node died or somebody killed it, PVE leaves lying about.
       if (crashed_ && what.ends_with("was left behind and nothing names it.")) continue;
       violate(fmt::format("{} ({})", what, when));
@@ -594,6 +659,7 @@ class SeedRun {
   std::optional<Ledger> ledger_;
   SeedResult result_;
   int processes_ = 0;
+  std::string told_;  // what the last plan says it cannot do, and why
   std::set<std::string> down_;
   std::set<std::pair<std::string, std::string>> held_;
   bool quorate_ = true;

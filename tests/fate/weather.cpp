@@ -38,10 +38,16 @@ constexpr std::array<std::pair<const char*, Chance>, 27> kChances = {{
     {"locks", &Weather::locks},
     {"power", &Weather::power},
 }};
+// Thrown with dice of their own: a new one here changes no seed in which it does not happen.
+constexpr std::array<std::pair<const char*, Chance>, 3> kRare = {{
+    {"host-corrupt", &Weather::host_corrupt},
+    {"task-vanish", &Weather::task_vanish},
+    {"volumes", &Weather::volumes},
+}};
 
 }  // namespace
 
-Weather draw_weather(Dice& dice) {
+Weather draw_weather(Dice& dice, Dice& rare) {
   Weather weather;
   const std::uint32_t kind = dice.below(10);
   const int troubles = kind == 0 ? 0 : kind < 6 ? dice.between(1, 3) : dice.between(4, 14);
@@ -54,13 +60,21 @@ Weather draw_weather(Dice& dice) {
     weather.kill_at = dice.between(1, dice.percent(70) ? 12 : 60);
     weather.kill_after = dice.percent(50);
   }
+  if (rare.percent(25)) {
+    const auto& [name, chance] = kRare[rare.below(kRare.size())];
+    weather.*chance = static_cast<std::uint32_t>(rare.between(3, 60));
+  }
   return weather;
 }
 
 std::string Weather::text() const {
   std::string text;
-  for (const auto& [name, chance] : kChances)
-    if (this->*chance != 0) text += fmt::format(" {}={}", name, this->*chance);
+  const auto add = [&](const auto& chances) {
+    for (const auto& [name, chance] : chances)
+      if (this->*chance != 0) text += fmt::format(" {}={}", name, this->*chance);
+  };
+  add(kChances);
+  add(kRare);
   if (kill_at != 0) text += fmt::format(" kill={}{}", kill_at, kill_after ? "+" : "-");
   return text.empty() ? " calm" : text;
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "simulator/world/world.h"
 #include "tests/scenarios/fleet.h"
 
 namespace pvr::scenario {
@@ -120,6 +121,144 @@ TEST(Found, ACacheModeForAnotherStorageWaitsForTheMove) {
   EXPECT_TRUE(world.run_plan(allowed.plan).all_done()) << text_of(allowed.plan);
   EXPECT_THAT(value_of(world.sim(), 101, "scsi0"), HasSubstr("files:"));
   EXPECT_THAT(value_of(world.sim(), 101, "scsi0"), HasSubstr("cache=writeback"));
+}
+
+constexpr const char* kTwoNodes = R"(
+cluster: {name: lab, seed: 6}
+users:
+  - {name: root@pam, password: secret, tokens: [{id: ci, secret: s-root, privsep: false}]}
+nodes:
+  pve1: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, media: ssd}}}
+  pve2: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, media: ssd}}}
+backends: {san: {kind: lvm-vg, size: 1TiB}, smb: {kind: cifs, size: 1TiB}}
+storages:
+  z16: {type: zfspool, pool: tank/z16, blocksize: 16k, sparse: 1, content: images}
+  san: {type: lvm, vgname: san, shared: 1, content: images}
+  smb: {type: cifs, server: smb, share: x, content: images}
+vms:
+  110:
+    node: pve1
+    status: running
+    config: {name: app, memory: 1024, scsihw: virtio-scsi-single, boot: "order=scsi0",
+             scsi0: "san:vm-110-disk-0,aio=native,discard=on,iothread=1,size=4G"}
+  111:
+    node: pve1
+    config: {name: ha, memory: 1024, scsihw: virtio-scsi-single, scsi0: "san:vm-111-disk-0,discard=on,iothread=1,size=4G"}
+  112:
+    node: pve1
+    status: running
+    config: {name: up, memory: 1024, scsihw: virtio-scsi-single, scsi0: "san:vm-112-disk-0,discard=on,iothread=1,size=4G"}
+ha: {resources: {"vm:111": {state: stopped}, "vm:112": {state: started}}}
+)";
+
+std::string shared_fleet(const std::string& vms) {
+  return "version: 1\nstorages: {san: {manage: false}, smb: {manage: false}, z16: {manage: false}}\n"
+         "lanes: {shared: san, pinned: {pve1: z16, pve2: z16}}\nvms:\n" +
+         vms;
+}
+
+// aio=native is right on thick LVM and forbidden on CIFS (rule A2), where the policy leaves aio unset.
+TEST(Found, WhatTheNewStorageForbidsDoesNotComeAlong) {
+  World world(kTwoNodes);
+  const auto document = fleet(shared_fleet(
+      "  app: {vmid: 110, node: pve1, lane: shared, disks: {root: {slot: scsi0, size: 4GiB, storage: smb}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  bool reason = false;
+  for (const Operation& operation : planned.plan.operations)
+    for (const PlannedChange& change : operation.changes)
+      reason = reason || (change.key == "aio" && change.rule == "A2");
+  EXPECT_TRUE(reason) << "and the plan says why" << text_of(planned.plan);
+  EXPECT_TRUE(world.run_plan(planned.plan).all_done()) << text_of(planned.plan);
+  EXPECT_THAT(value_of(world.sim(), 110, "scsi0"), HasSubstr("smb:"));
+  EXPECT_THAT(value_of(world.sim(), 110, "scsi0"), ::testing::Not(HasSubstr("aio=")));
+  const PlanResult next = plan_fleet(world, document);
+  EXPECT_TRUE(next.plan.empty()) << text_of(next.plan);
+}
+
+TEST(Found, WhatMustNotChangeIsNotTakenToAStorageThatForbidsIt) {
+  World world(kTwoNodes);
+  const auto document =
+      fleet(shared_fleet("  app: {vmid: 110, node: pve1, lane: shared, disks: {root: {slot: scsi0, size: 4GiB, "
+                         "storage: smb, leave: [aio]}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_TRUE(planned.plan.operations.empty()) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("rule A2 forbids it on storage \"smb\""));
+}
+
+// HA refuses every wish but "disabled" for a service it has given up.
+TEST(Found, AGuestThatHaHasGivenUpIsNotStartedButNamed) {
+  World world(kTwoNodes);
+  const auto document = fleet(shared_fleet("  ha: {vmid: 111, state: running}\n"));
+  world.sim().inspect([](pvesim::World& inside) { inside.ha_resources.at("vm:111").crm_state = "error"; });
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_TRUE(planned.plan.operations.empty()) << text_of(planned.plan);
+  ASSERT_EQ(planned.plan.blocked.size(), 1U) << text_of(planned.plan);
+  EXPECT_THAT(planned.plan.blocked[0].why, HasSubstr("error"));
+  EXPECT_THAT(planned.plan.blocked[0].remedy, HasSubstr("ha-manager set vm:111 --state disabled"));
+  // The way out is one.
+  for (const char* state : {"disabled", "started"}) {
+    const auto answer = world.sim().admin_call("PUT", "/cluster/ha/resources/vm:111", {{"state", state}});
+    ASSERT_EQ(answer.status, 200) << answer.reason;
+    world.let_time_pass();
+  }
+  EXPECT_TRUE(world.sim().vm_running(111));
+  EXPECT_TRUE(plan_fleet(world, document).plan.empty());
+}
+
+// Restarted, it would not come back.
+TEST(Found, AGuestWhoseVolumeIsGoneIsNotRestartedButNamed) {
+  World world(kTwoNodes);
+  world.sim().inspect([](pvesim::World& inside) {
+    for (auto& [key, backing] : inside.backings) backing.volumes.erase("vm-110-disk-0");
+  });
+  const auto document = fleet(shared_fleet(
+      "  app: {vmid: 110, node: pve1, lane: shared, cores: 4, disks: {root: {slot: scsi0, size: 4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  for (const Operation& operation : planned.plan.operations)
+    EXPECT_FALSE(std::holds_alternative<RestartVm>(operation.procedure)) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 names san:vm-110-disk-0, which is not on the storage"));
+}
+
+// Told to stop the guest, HA does so as soon as it can: also when nobody waits for it any more.
+TEST(Found, AStopThatHaDidNotCarryOutIsTakenBack) {
+  World world(kTwoNodes);
+  world.sim().add_fault({.action = pvesim::FaultAction::kTaskStall, .task = "qmshutdown"});
+  const ApplyReport report = world.run({RestartVm{.vmid = Vmid{112}, .ha = true}});
+  ASSERT_FALSE(report.all_done());
+  std::string wanted;
+  world.sim().inspect([&](pvesim::World& inside) { wanted = inside.ha_resources.at("vm:112").values.at("state"); });
+  EXPECT_EQ(wanted, "started");
+  // The shutdown that hangs may still come through.
+  const auto lease = read_lease(*world.client());
+  ASSERT_TRUE(lease && lease->has_value());
+  EXPECT_TRUE((*lease)->restarting.contains(112));
+}
+
+// A copy may be under way for hours before somebody comes and looks.
+TEST(Found, AMoveThatBeganLongAgoIsNotBegunAgain) {
+  World world(kTwoNodes);
+  world.sim().add_fault({.action = pvesim::FaultAction::kTaskStall, .task = "qmmove", .step = "copy*"});
+  const auto begun =
+      world.sim().admin_call("POST", "/nodes/pve1/qemu/110/move_disk", {{"disk", "scsi0"}, {"storage", "smb"}});
+  ASSERT_EQ(begun.status, 200) << begun.reason;
+  world.sim().advance(std::chrono::hours(1));
+  static_cast<void>(world.run(
+      {MoveDisk{.vmid = Vmid{110}, .slot = {Bus::kScsi, 0}, .volume = volume("san:vm-110-disk-0"), .storage = "smb"}}));
+  int moves = 0;
+  for (const pvesim::TaskInfo& task : world.sim().tasks()) moves += task.type == "qmmove" ? 1 : 0;
+  EXPECT_EQ(moves, 1);
+}
+
+// Options that the new bus does not know make PVE refuse the whole drive.
+TEST(Found, ADiskThatGetsAnotherBusLeavesBehindWhatThatBusDoesNotKnow) {
+  World world(kCluster);
+  world.sim().set_config(101, "scsi0", "z16:vm-101-disk-0,serial=abc,size=4G,ssd=1");
+  const auto document =
+      fleet(fleet_of("  db: {vmid: 101, node: pve1, lane: pinned, disks: {root: {slot: virtio0, size: 4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  const ApplyReport report = world.run_plan(planned.plan);
+  EXPECT_TRUE(report.all_done()) << text_of(planned.plan) << text_of(report);
+  EXPECT_THAT(value_of(world.sim(), 101, "virtio0"), HasSubstr("serial=abc"));
 }
 
 }  // namespace

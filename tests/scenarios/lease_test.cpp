@@ -137,6 +137,28 @@ TEST_F(LeaseOnACluster, AnUnfinishedRestartIsInheritedAndKeptAfterRelease) {
   EXPECT_FALSE(record->has_value());
 }
 
+// The one request that was on its way when the lease was broken may be the shutdown.
+TEST_F(LeaseOnACluster, ANoteOfAHolderThatMayStillActIsNotDropped) {
+  auto first = take("alice");
+  ASSERT_TRUE(first);
+  ASSERT_TRUE((*first)->note_restart(Vmid{120}));
+  auto second = take("bob", true);
+  ASSERT_TRUE(second) << second.error().text();
+  tidy_restarts(**second, *pve_);
+  ASSERT_TRUE((*second)->release());
+  // Also not by the next one, while alice's lease would have lasted.
+  auto third = take("carol");
+  ASSERT_TRUE(third) << third.error().text();
+  tidy_restarts(**third, *pve_);
+  EXPECT_TRUE((*third)->restarting().contains(120));
+  ASSERT_TRUE((*third)->release());
+  world_.sim().advance(std::chrono::seconds(300) + kClockSkew);
+  auto fourth = take("dave");
+  ASSERT_TRUE(fourth) << fourth.error().text();
+  tidy_restarts(**fourth, *pve_);
+  EXPECT_FALSE((*fourth)->restarting().contains(120)) << "120 runs and nobody is left who may stop it";
+}
+
 TEST_F(LeaseOnACluster, ARunWhoseLeaseIsBrokenStopsBeforeItsNextOperation) {
   // Broken while the first operation runs.
   struct Breaker final : EventSink {

@@ -157,10 +157,14 @@ TEST(RecreateZvol, AGuestStartedRightBeforeTheRenameStopsIt) {
   EXPECT_EQ((*still)->text("readonly"), "off");
 }
 
-TEST(RecreateZvol, AWrongCopyIsNeverExchangedAndTheNextRunStartsAnew) {
+class WrongCopy : public ::testing::TestWithParam<bool> {};
+
+TEST_P(WrongCopy, IsNeverExchangedAndTheNextRunStartsAnew) {
   World world(kLab);
+  if (GetParam()) world.sim().create_snapshot(121, "first");
   const std::uint64_t before = fingerprint(world, "z16:vm-121-disk-0");
-  const RecreateZvol wanted = recreate(world, 64_KiB);
+  RecreateZvol wanted = recreate(world, 64_KiB);
+  wanted.snapshots = "keep";
   const auto spoil = [&](const Command& command) {
     if (!runs(command, "compare")) return;
     world.sim().inspect([](pvesim::World& cluster) {
@@ -179,6 +183,9 @@ TEST(RecreateZvol, AWrongCopyIsNeverExchangedAndTheNextRunStartsAnew) {
   EXPECT_EQ(fingerprint(world, "z16:vm-121-disk-0"), before);
   EXPECT_EQ(world.sim().volume("z16:vm-121-disk-0")->volblocksize, 64 << 10);
 }
+
+INSTANTIATE_TEST_SUITE_P(OfADiskAndOfASnapshot, WrongCopy, ::testing::Bool(),
+                         [](const auto& snapshot) { return snapshot.param ? "snapshot" : "disk"; });
 
 // The guard of an interrupted run was taken away, the guest ran and wrote: the half copy must not be gone on with.
 TEST(RecreateZvol, ACopyOfContentThatChangedSinceIsThrownAway) {

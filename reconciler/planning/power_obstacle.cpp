@@ -1,0 +1,40 @@
+#include "reconciler/planning/power_obstacle.h"
+
+#include <fmt/format.h>
+
+namespace pvr {
+
+std::optional<PowerObstacle> ha_obstacle(const LiveVm& guest) {
+  if (guest.ha_state != "error") return std::nullopt;
+  return PowerObstacle{
+      .why = "HA has given the guest up (service state \"error\") and refuses to start or stop it",
+      .remedy = fmt::format("find out why it did not start, then: ha-manager set vm:{0} --state disabled; ha-manager "
+                            "set vm:{0} --state started",
+                            guest.vmid.number)};
+}
+
+std::optional<PowerObstacle> missing_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume,
+                                            const StorageTable& storages) {
+  // A guest that is still to be cloned has volumes without names.
+  if (volume.name.empty() || !storages.is_missing(volume, guest.node)) return std::nullopt;
+  const StorageView* storage = storages.find(volume.storage);
+  return PowerObstacle{
+      .why = fmt::format("{} names {}, which is not on the storage{}", to_text(slot), to_text(volume),
+                         storage->shared ? "" : fmt::format(" of node {}", guest.node)),
+      .remedy = fmt::format("bring it back (from a backup, or take the guest to where it is), or give it up: qm set {} "
+                            "--delete {}",
+                            guest.vmid.number, to_text(slot))};
+}
+
+std::optional<PowerObstacle> start_obstacle(const LiveVm& guest, const StorageTable& storages) {
+  for (const LiveDrive& drive : guest.drives) {
+    const Drive* configured = drive.configured();
+    if (configured == nullptr || !configured->volume || configured->medium != Drive::Medium::kDisk ||
+        drive.slot.bus == Bus::kUnused)
+      continue;
+    if (auto missing = missing_volume(guest, drive.slot, *configured->volume, storages)) return missing;
+  }
+  return std::nullopt;
+}
+
+}  // namespace pvr
