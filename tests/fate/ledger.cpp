@@ -261,8 +261,13 @@ std::vector<std::string> Ledger::broken(bool at_rest) {
         return one.starts_with(offence.substr(0, first + 3)) && volume_of(one.substr(first + 4)) == volume_of(drive);
       });
       if (old && same_options) continue;
-      // A move takes the options along; those the new place forbids are written next.
-      if (!at_rest && rule != "I1" && same_options) continue;
+      // A move takes the options along; those the new place forbids are written next, or when the guest can be stopped.
+      bool stuck = false;
+      sim_.inspect([&, vmid = std::stoi(offence)](pvesim::World& world) {
+        const pvesim::Vm* vm = world.find_vm(vmid);
+        stuck = vm != nullptr && vm->ignores_shutdown;
+      });
+      if ((!at_rest || stuck) && rule != "I1" && same_options) continue;
     }
     found.push_back("An invariant of the policy is broken: " + offence);
   }
