@@ -145,6 +145,15 @@ TEST(AuditCommand, FixShowsThePlanOfTheSelectedFindings) {
   EXPECT_THAT(by_hand.err, HasSubstr("a fleet cannot say this"));
 }
 
+TEST(AuditCommand, FixOfANodeIsAPlanOfItsSettings) {
+  const Ran ran = audit_homelab({"--fix", "Z11@node/pve1/pool/rpool"});
+  EXPECT_EQ(ran.code, ExitCode::kDone) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("host/pve1"));
+  EXPECT_THAT(ran.out, HasSubstr("none → monthly"));
+  EXPECT_THAT(ran.out, Not(HasSubstr("atime")));
+  EXPECT_THAT(ran.out, Not(HasSubstr("host/pve2")));
+}
+
 TEST(AuditCommand, NeedsNoFleet) {
   const Ran ran = audit_homelab({});
   EXPECT_EQ(ran.code, ExitCode::kDone) << ran.err;
