@@ -284,6 +284,9 @@ class Refused(Base):
 
     def test_a_target_of_another_pool_that_was_written_a_moment_ago(self):
         GUEST.create("rz1/t_target", 32 * MIB, "64k", "-o", "sync=disabled")
+        # So that what was written is still in memory, however slow the guest is.
+        GUEST.sh("echo 600 > /sys/module/zfs/parameters/zfs_txg_timeout")
+        self.addCleanup(GUEST.sh, "echo 5 > /sys/module/zfs/parameters/zfs_txg_timeout")
         GUEST.fill("rz1/t_target", 100, 1, block="4k")
         self.refused("already holds data", "copy", "tank/t_source", "rz1/t_target")
 
