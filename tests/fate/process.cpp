@@ -113,7 +113,8 @@ void Process::judge_lease(const std::string& what) {
 }
 
 Process::Verdict Process::effect(const std::string& what) {
-  judge_lease(what);
+  // A request whose connection was refused is the same one when it is made at the next endpoint.
+  if (what != refused_) judge_lease(what);
   if (++effects_ != parts_.weather.kill_at) return Verdict::kGoOn;
   ++faults_;
   dead_ = true;
@@ -158,9 +159,12 @@ Result<HttpResponse> Process::send(const std::string& endpoint, const HttpReques
   };
   Verdict verdict = Verdict::kGoOn;
   if (write && !lease) verdict = effect(what);
+  refused_.clear();
   if (verdict == Verdict::kDieBefore) return killed();
-  if (befalls(weather.refuse, "refused"))
+  if (befalls(weather.refuse, "refused")) {
+    refused_ = what;
     return Error{ErrorKind::kUnreachable, endpoint + ": connection refused", {}, Effect::kNone, 0};
+  }
   if (befalls(weather.reset, "reset")) {
     answer_lost();
     return lost();

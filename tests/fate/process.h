@@ -85,6 +85,7 @@ class Process {
   int blind_ = 0;
   std::string undigested_;
   std::string unanswered_;  // the last write, when its answer was lost and nothing was read since
+  std::string refused_;     // the last write, when its connection was refused: nothing of it was sent
   std::string first_unleased_;
   std::string own_lease_;  // what it wrote itself; only for Bug::kLeaseUnchecked
 };
