@@ -325,7 +325,11 @@ class SeedRun {
     result_.operations += static_cast<int>(report.operations.size());
     for (const OperationReport& operation : report.operations) {
       heard(operation.detail);
-      for (const std::string& warning : operation.warnings) heard(warning);
+      for (const std::string& warning : operation.warnings) {
+        heard(warning);
+        story_.tell(fmt::format("{} [{}] warns: {}", name, operation.operation, warning));
+        told_ += warning + '\n';
+      }
       result_.failed += operation.outcome == Outcome::kFailed || operation.outcome == Outcome::kConflict ? 1 : 0;
     }
     return report;
@@ -659,7 +663,7 @@ class SeedRun {
   std::optional<Ledger> ledger_;
   SeedResult result_;
   int processes_ = 0;
-  std::string told_;  // what the last plan says it cannot do, and why
+  std::string told_;  // what the runs warned of, and what the last plan says it cannot do and why
   std::set<std::string> down_;
   std::set<std::pair<std::string, std::string>> held_;
   bool quorate_ = true;
