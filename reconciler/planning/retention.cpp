@@ -104,6 +104,13 @@ class Collector {
                         fmt::format("look at it; then: qm set {} --delete {}", from->vmid.number,
                                     to_text(holder_of(*guest, *volume, true)->slot)),
                         false);
+      const VolumeId& taken = *successor->current->volume;
+      if (b_.storages.volume(taken, guest->node) == nullptr)
+        return b_.block(where, what,
+                        fmt::format("{} of the guest names {}, which cannot be seen on its storage: this may be the "
+                                    "last copy",
+                                    to_text(from->slot), to_text(taken)),
+                        "find out where that volume is; pvereconcile rollback puts this one in its place", false);
       if (guest->has_snapshots())
         return b_.block(where, what, "snapshots of the guest may need it",
                         fmt::format("qm delsnapshot {} NAME for each", from->vmid.number), false);

@@ -391,7 +391,9 @@ class SeedRun {
   }
 
   void guest_writes() {
-    const int vmid = chance_.pick(sim_->vmids());
+    const std::vector<int> guests = sim_->vmids();
+    if (guests.empty()) return;
+    const int vmid = chance_.pick(guests);
     const auto keys = drive_keys(sim_->vm_config(vmid));
     if (keys.empty() || !sim_->vm_running(vmid)) return;
     const std::string key = chance_.pick(keys);

@@ -270,6 +270,30 @@ TEST(Gc, TheLastCopyStays) {
   EXPECT_THAT(due->plan.blocked[0].why, HasSubstr("last copy"));
 }
 
+TEST(Gc, TheLastCopyStaysWhenWhatTookItsPlaceVanished) {
+  World world(kLab);
+  kOutAndBack.prepare(world);
+  const auto document = kOutAndBack.document();
+  ASSERT_TRUE(world.run_with_host(plan_fleet(world, document, &world.zfs(), kOutAndBack.allow).plan).all_done());
+  world.sim().advance(std::chrono::hours(10 * 24));
+  const auto goes = [](const Plan& plan) {
+    return std::ranges::any_of(plan.operations, [](const Operation& operation) {
+      const auto* destroyed = std::get_if<DestroyVolume>(&operation.procedure);
+      return destroyed != nullptr && destroyed->vmid == Vmid{120};
+    });
+  };
+  EXPECT_TRUE(goes(gc(world, document, true)->plan));
+  const std::string live = volid(world, 120, "scsi1");
+  world.sim().inspect([name = live.substr(live.find(':') + 1)](pvesim::World& cluster) {
+    for (auto& [key, backing] : cluster.backings) backing.volumes.erase(name);
+  });
+  const auto due = gc(world, document, true);
+  EXPECT_FALSE(goes(due->plan)) << text_of(due->plan);
+  EXPECT_TRUE(std::ranges::any_of(due->plan.blocked, [&](const BlockedItem& item) {
+    return item.why.find(live) != std::string::npos && item.why.find("last copy") != std::string::npos;
+  })) << text_of(due->plan);
+}
+
 TEST_P(Surgery, RollbackPutsTheOldVolumeBack) {
   World world(kLab);
   GetParam().prepare(world);
