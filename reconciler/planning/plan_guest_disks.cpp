@@ -77,6 +77,10 @@ const StorageView* GuestPlanner::target_storage(const DiskDiff& disk, const std:
     return nullptr;
   }
   const StorageView* view = b_.storages.find(storage);
+  if (const auto obstacle = allocation_obstacle(guest_, *view, b_.storages)) {
+    b_.block(address(disk), what, obstacle->why, obstacle->remedy, false);
+    return nullptr;
+  }
   if (const std::string why = replication_refuses(disk, *view); !why.empty()) {
     b_.block(address(disk), what, why, "state replicate: off on the disk, or remove the replication job");
     return nullptr;

@@ -26,6 +26,27 @@ std::optional<PowerObstacle> missing_volume(const LiveVm& guest, DriveSlot slot,
                             guest.vmid.number, to_text(slot))};
 }
 
+std::optional<PowerObstacle> allocation_obstacle(const LiveVm& guest, const StorageView& target,
+                                                 const StorageTable& storages) {
+  for (const LiveDrive& drive : guest.drives) {
+    for (const std::optional<Drive>* state : {&drive.current, &drive.pending}) {
+      if (!*state || !(*state)->volume) continue;
+      const VolumeId& volume = *(*state)->volume;
+      const StorageView* storage = storages.find(volume.storage);
+      // Two entries of storage.cfg may show one dataset.
+      const bool same =
+          storage != nullptr && (storage->id == target.id ||
+                                 (storage->has_zvols() && target.has_zvols() && storage->dataset == target.dataset));
+      if (!same) continue;
+      if (auto missing = missing_volume(guest, drive.slot, volume, storages)) {
+        missing->why += ": PVE could give that name to a new volume";
+        return missing;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<PowerObstacle> start_obstacle(const LiveVm& guest, const StorageTable& storages) {
   for (const LiveDrive& drive : guest.drives) {
     const Drive* configured = drive.configured();

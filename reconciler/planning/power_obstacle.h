@@ -17,6 +17,11 @@ struct PowerObstacle {
 /// Fact: HA gives a service up ("error") when starting it failed too often, and then refuses every wish but "disabled".
 [[nodiscard]] std::optional<PowerObstacle> ha_obstacle(const LiveVm& guest);
 
+/// Why nothing may be allocated for the guest on a storage now. Fact: PVE gives a new volume the lowest number that no
+/// volume has, whatever configurations name: the entry of a volume that is gone would name the new one.
+[[nodiscard]] std::optional<PowerObstacle> allocation_obstacle(const LiveVm& guest, const StorageView& target,
+                                                               const StorageTable& storages);
+
 /// A volume that is not there: stopped, the guest would not start again.
 [[nodiscard]] std::optional<PowerObstacle> start_obstacle(const LiveVm& guest, const StorageTable& storages);
 /// The same of one drive's volume.

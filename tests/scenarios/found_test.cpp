@@ -220,6 +220,28 @@ TEST(Found, AGuestWhoseVolumeIsGoneIsNotRestartedButNamed) {
 }
 
 // Told to stop the guest, HA does so as soon as it can: also when nobody waits for it any more.
+TEST(Found, ANewDiskDoesNotTakeTheNameOfAVolumeThatIsGone) {
+  World world(kTwoNodes);
+  world.sim().inspect([](pvesim::World& inside) {
+    for (auto& [key, backing] : inside.backings) backing.volumes.erase("vm-110-disk-0");
+  });
+  const auto document = fleet(
+      shared_fleet("  app: {vmid: 110, node: pve1, lane: shared, cores: 4, disks: {root: {slot: scsi0, size: 4GiB}, "
+                   "data: {slot: scsi1, size: 1GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  for (const Operation& operation : planned.plan.operations)
+    EXPECT_FALSE(std::holds_alternative<AddDisk>(operation.procedure)) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("PVE could give that name to a new volume"));
+  // Given up, there is nothing in the way any more.
+  world.sim().inspect([](pvesim::World& inside) { inside.vms.at(110).config.values.erase("scsi0"); });
+  const auto rest = fleet(shared_fleet(
+      "  app: {vmid: 110, node: pve1, lane: shared, cores: 4, disks: {data: {slot: scsi1, size: 1GiB}}}\n"));
+  const PlanResult again = plan_fleet(world, rest);
+  EXPECT_TRUE(std::ranges::any_of(again.plan.operations, [](const Operation& operation) {
+    return std::holds_alternative<AddDisk>(operation.procedure);
+  })) << text_of(again.plan);
+}
+
 TEST(Found, AStopThatHaDidNotCarryOutIsTakenBack) {
   World world(kTwoNodes);
   world.sim().add_fault({.action = pvesim::FaultAction::kTaskStall, .task = "qmshutdown"});
