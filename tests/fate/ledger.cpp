@@ -108,7 +108,8 @@ void Ledger::judge_drives(int vmid, View& view) const {
     view.drives[fmt::format("{}:{}", vmid, key)] = drive;
     const std::string volume = volume_of(drive);
     const DraftStorage* on = draft_.storage(volume.substr(0, volume.find(':')));
-    if (on == nullptr) continue;
+    // Fact: PVE refuses every change of a drive whose volume is gone.
+    if (on == nullptr || !sim_.volume(volume)) continue;
     const auto offends = [&](const char* rule) {
       view.offences.insert(fmt::format("{}:{} {} {}", vmid, key, rule, drive));
     };
@@ -230,6 +231,8 @@ std::vector<std::string> Ledger::broken(bool at_rest) {
         wishes_.absent, [&](int vmid) { return where.find(fmt::format("vm-{}-", vmid)) != std::string::npos; });
     if ((wanted || of_absent) && wishes_.allow.destroy) continue;
     const auto still = view.anywhere.find(content);
+    // Fact: PVE keeps no unusedN of a LUN that is taken out; it lies on the target as before.
+    if (still != view.anywhere.end() && still->second.starts_with("luns:")) continue;
     found.push_back(still == view.anywhere.end()
                         ? fmt::format("The content of {} is gone.", where)
                         : fmt::format("The content of {} lies in {}, which nothing names.", where, still->second));
