@@ -10,6 +10,7 @@
 #include "simulator/wire/access.h"
 #include "simulator/wire/formats.h"
 #include "simulator/wire/params.h"
+#include "simulator/wire/service.h"
 #include "simulator/world/storage.h"
 #include "simulator/world/text.h"
 #include "simulator/yaml_reader.h"
@@ -427,13 +428,10 @@ class Loader {
 
   void check_against(const std::string& verb, const std::string& path, const WireParams& given, const MapReader& map,
                      const std::vector<std::string>& extra) {
-    if (methods_.empty()) {
-      add_storage_methods(methods_);
-      add_qemu_methods(methods_);
-    }
-    const auto method = std::find_if(methods_.begin(), methods_.end(),
+    const MethodTable& methods = all_methods();
+    const auto method = std::find_if(methods.begin(), methods.end(),
                                      [&](const MethodSpec& one) { return one.verb == verb && one.path == path; });
-    if (method == methods_.end()) return;
+    if (method == methods.end()) return;
     WireParams checked = given;
     for (const std::string& key : extra) checked.erase(key);
     ParamErrors errors;
@@ -829,7 +827,6 @@ class Loader {
   MapReader file_;
   World& world_;
   std::map<std::string, VolumeProperties> zvols_ = {};  // of the VM being read
-  MethodTable methods_ = {};
   int disks_ = 1;
 };
 

@@ -75,9 +75,7 @@ std::string renamed_by_swap(const VolumeId& volume, std::string_view node, const
   if (host == nullptr || storages.volume(volume, node) != nullptr) return {};
   for (const LiveDataset& dataset : host->datasets) {
     if (mark_of(dataset, mark::kSwapFrom) != to_text(volume)) continue;
-    for (const auto& [id, storage] : storages.all())
-      if (storage.has_zvols() && storage.dataset == parent_dataset(dataset.name))
-        return fmt::format("{}:{}", id, last_component(dataset.name));
+    if (const auto now = storages.volume_of(node, dataset.name)) return to_text(*now);
   }
   return {};
 }

@@ -17,14 +17,6 @@
 namespace pvr {
 namespace {
 
-/// The storage entry and name under which PVE knows a zvol on a node.
-std::optional<VolumeId> volume_of(const StorageTable& storages, std::string_view node, std::string_view dataset) {
-  for (const auto& [id, view] : storages.all())
-    if (view.has_zvols() && view.on_node(node) && view.dataset == parent_dataset(dataset))
-      return VolumeId{.storage = id, .name = std::string(last_component(dataset))};
-  return std::nullopt;
-}
-
 bool names(const LiveDrive& drive, const VolumeId& volume) {
   return (drive.current && drive.current->volume == volume) || (drive.pending && drive.pending->volume == volume);
 }
@@ -91,7 +83,7 @@ class Collector {
       op.procedure = DestroyDataset{.node = host.node, .dataset = zvol.name, .guid = std::string(zvol.text("guid"))};
       op.locks = {fmt::format("zfs/{}/{}", host.node, zpool_of(zvol.name))};
     } else {
-      const std::optional<VolumeId> volume = volume_of(b_.storages, host.node, zvol.name);
+      const std::optional<VolumeId> volume = b_.storages.volume_of(host.node, zvol.name);
       if (!volume || guest == nullptr || !guest->readable || guest->node != host.node) return;
       if (holder_of(*guest, *volume, false) != nullptr) return;  // in use again: the mark is out of date
       if (holder_of(*guest, *volume, true) == nullptr)
@@ -271,7 +263,7 @@ class RollBack {
         const StorageView* storage = b_.storages.find(live_.storage);
         if (storage == nullptr || storage->dataset != parent_dataset(zvol.name) || from->name != live_.name) continue;
       } else {
-        const std::optional<VolumeId> volume = volume_of(b_.storages, host.node, zvol.name);
+        const std::optional<VolumeId> volume = b_.storages.volume_of(host.node, zvol.name);
         if (!volume || holder_of(guest_, *volume, true) == nullptr) continue;
       }
       if (found.zvol == nullptr || found.from.at < from->at) found = {&zvol, *from};
@@ -318,7 +310,7 @@ class RollBack {
   }
 
   void attach(const LiveHost& host, const Kept& kept, const Drive& drive) {
-    const VolumeId old = *volume_of(b_.storages, host.node, kept.zvol->name);
+    const VolumeId old = *b_.storages.volume_of(host.node, kept.zvol->name);
     AttachVolume swap{.vmid = vm_.vmid, .slot = disk_.slot, .volume = old, .replaces = live_};
     for (const auto& [key, value] : drive.options) swap.options.set(key, drive_option_text(key, value));
     for (const auto& [key, text] : drive.unknown) swap.options.set(key, text);

@@ -135,6 +135,13 @@ bool StorageTable::is_missing(const VolumeId& id, std::string_view node) const {
   return at != on_node.end() && at->second.listed;
 }
 
+std::optional<VolumeId> StorageTable::volume_of(std::string_view node, std::string_view dataset) const {
+  for (const auto& [id, view] : storages_)
+    if (view.has_zvols() && view.on_node(node) && view.dataset == parent_dataset(dataset))
+      return VolumeId{.storage = id, .name = std::string(last_component(dataset))};
+  return std::nullopt;
+}
+
 const LiveHost* StorageTable::host(std::string_view node) const {
   const LiveHost* host = live_.host(node);
   return host != nullptr && host->readable ? host : nullptr;

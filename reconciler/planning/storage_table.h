@@ -45,6 +45,8 @@ class StorageTable {
   [[nodiscard]] bool is_missing(const VolumeId& id, std::string_view node) const;
   /// The zvol as host access shows it; null without host access, or where there is none (any more).
   [[nodiscard]] const LiveDataset* zvol(const VolumeId& id, std::string_view node) const;
+  /// The storage entry and name under which PVE knows a zvol of the node; of several entries the first.
+  [[nodiscard]] std::optional<VolumeId> volume_of(std::string_view node, std::string_view dataset) const;
   /// Host access to the node, if it can be read; else null.
   [[nodiscard]] const LiveHost* host(std::string_view node) const;
   /// Volumes whose names carry this guest's number, in order of their ids.

@@ -155,6 +155,16 @@ std::map<std::string, bool> own_permissions(const World& world, const std::strin
   return privileges;
 }
 
+/// The token "user@realm!name"; null where there is none.
+const ApiToken* token_of(const AccessTables& tables, std::string_view id) {
+  const auto mark = id.rfind('!');
+  if (mark == id.npos) return nullptr;
+  const auto owner = tables.users.find(std::string(id.substr(0, mark)));
+  if (owner == tables.users.end()) return nullptr;
+  const auto token = owner->second.tokens.find(std::string(id.substr(mark + 1)));
+  return token == owner->second.tokens.end() ? nullptr : &token->second;
+}
+
 bool path_characters(std::string_view text, std::string_view extra) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || extra.find(c) != extra.npos;
@@ -178,12 +188,10 @@ std::string AccessTables::verify_token(std::string_view header_value, std::int64
   const std::string_view secret = header_value.substr(equals + 1);
   const auto mark = id.rfind('!');
   if (mark == id.npos) return {};
-  const std::string user(id.substr(0, mark));
-  if (!usable(user, now)) return {};
-  const auto& tokens = users.at(user).tokens;
-  const auto token = tokens.find(std::string(id.substr(mark + 1)));
-  if (token == tokens.end() || token->second.secret != secret || secret.empty()) return {};
-  if (token->second.expire != 0 && token->second.expire < now) return {};
+  if (!usable(std::string(id.substr(0, mark)), now)) return {};
+  const ApiToken* token = token_of(*this, id);
+  if (token == nullptr || token->secret != secret || secret.empty()) return {};
+  if (token->expire != 0 && token->expire < now) return {};
   return std::string(id);
 }
 
@@ -197,13 +205,10 @@ std::map<std::string, bool> permissions(const World& world, std::string_view aut
   }
   const auto mark = who.rfind('!');
   if (mark == who.npos) return tables.users.contains(who) ? own_permissions(world, who, path) : Roles{};
-  const std::string user = who.substr(0, mark);
-  const auto owner = tables.users.find(user);
-  if (owner == tables.users.end()) return {};
-  const auto token = owner->second.tokens.find(who.substr(mark + 1));
-  if (token == owner->second.tokens.end()) return {};
-  std::map<std::string, bool> of_user = permissions(world, user, path);
-  if (!token->second.privsep) return of_user;
+  const ApiToken* token = token_of(tables, who);
+  if (token == nullptr) return {};
+  std::map<std::string, bool> of_user = permissions(world, who.substr(0, mark), path);
+  if (!token->privsep) return of_user;
   std::map<std::string, bool> both;
   const std::map<std::string, bool> of_token = own_permissions(world, who, path);
   for (const auto& [privilege, propagate] : of_token)
@@ -216,13 +221,9 @@ namespace {
 
 /// root@pam, and its tokens without rights of their own: everything everywhere, without a list of it for each question.
 bool is_root(const World& world, std::string_view auth_id) {
-  constexpr std::string_view kRoot = "root@pam";
-  if (auth_id == kRoot) return true;
-  if (!auth_id.starts_with(kRoot) || auth_id.size() <= kRoot.size() || auth_id[kRoot.size()] != '!') return false;
-  const auto owner = world.access.users.find(std::string(kRoot));
-  if (owner == world.access.users.end()) return false;
-  const auto token = owner->second.tokens.find(std::string(auth_id.substr(kRoot.size() + 1)));
-  return token != owner->second.tokens.end() && !token->second.privsep;
+  if (auth_id == "root@pam") return true;
+  const ApiToken* token = auth_id.starts_with("root@pam!") ? token_of(world.access, auth_id) : nullptr;
+  return token != nullptr && !token->privsep;
 }
 
 }  // namespace

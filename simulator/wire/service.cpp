@@ -137,8 +137,6 @@ bool has_privilege(const Call& call, std::string_view path, std::string_view pri
 
 namespace {
 
-/// All there are. They say nothing of one cluster, and there may be thousands of clusters one after the other: made
-/// once.
 struct Methods {
   MethodTable table = {};
   std::vector<std::vector<std::string>> segments = {};
@@ -158,17 +156,19 @@ struct Methods {
   }
 };
 
-const Methods& all_methods() {
-  static const Methods methods;
-  return methods;
+const Methods& methods() {
+  static const Methods made;
+  return made;
 }
 
 }  // namespace
 
+const MethodTable& all_methods() { return methods().table; }
+
 Service::Service(World& world, std::string key)
     : world_(world),
-      methods_(all_methods().table),
-      segments_(all_methods().segments),
+      methods_(all_methods()),
+      segments_(methods().segments),
       tickets_(std::move(key)),
       broadcast_(world) {
   world_.step_fault = [this](const Task* task, std::string_view step) {

@@ -15,6 +15,9 @@
 
 namespace pvesim {
 
+/// Every method of the API. Made once: it says nothing of one cluster.
+[[nodiscard]] const MethodTable& all_methods();
+
 /// pveproxy and pvedaemon without a transport: one call of handle() is one HTTP request from first byte to last.
 /// Thread safe: takes the world's mutex, gives it up while a handler waits.
 class Service {
@@ -29,7 +32,6 @@ class Service {
   /// The same for "another admin": neither counted nor met by fault scripts.
   [[nodiscard]] Response handle_quietly(const Request& request);
 
-  [[nodiscard]] const MethodTable& methods() const { return methods_; }
   [[nodiscard]] FaultScript& faults() { return faults_; }
   [[nodiscard]] Broadcast& broadcast() { return broadcast_; }
   [[nodiscard]] const Tickets& tickets() const { return tickets_; }

@@ -63,15 +63,12 @@ TEST_P(PlantedBug, IsFound) {
   ADD_FAILURE() << to_text(GetParam()) << " was not found within " << kWithin << " seeds";
 }
 
-INSTANTIATE_TEST_SUITE_P(OfEachKind, PlantedBug,
-                         ::testing::Values(Bug::kBlindRetry, Bug::kNoDigest, Bug::kUncheckedCopy, Bug::kHiddenPending,
-                                           Bug::kLeaseUnchecked, Bug::kEarlyRetire),
-                         [](const auto& which) {
-                           std::string name;
-                           for (const char c : to_text(which.param))
-                             if (c != '-') name += c;
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(OfEachKind, PlantedBug, ::testing::ValuesIn(kBugs), [](const auto& which) {
+  std::string name;
+  for (const char c : to_text(which.param))
+    if (c != '-') name += c;
+  return name;
+});
 
 }  // namespace
 }  // namespace pvr::fate

@@ -20,6 +20,12 @@ bool one_of(const std::string& text, std::initializer_list<const char*> words) {
   return std::ranges::any_of(words, [&](const char* word) { return text == word; });
 }
 
+/// Two storages of the draft show the zvols of tank/z16.
+bool has_two_names(std::string_view volid) { return volid.starts_with("z16:") || volid.starts_with("zalias:"); }
+
+/// LUNs belong to no guest, whatever names them.
+bool is_lun(std::string_view volid) { return volid.starts_with("luns:"); }
+
 }  // namespace
 
 Ledger::View Ledger::look() const {
@@ -34,7 +40,7 @@ Ledger::View Ledger::look() const {
   const auto volumes = sim_.volumes();
   std::set<std::string> zvols_in_use;  // by their names below tank/z16, which two storages show
   for (const pvesim::VolumeInfo& volume : volumes)
-    if (!volume.referenced_by.empty() && (volume.volid.starts_with("z16:") || volume.volid.starts_with("zalias:")))
+    if (!volume.referenced_by.empty() && has_two_names(volume.volid))
       zvols_in_use.insert(volume.node + volume.volid.substr(volume.volid.find(':')));
   std::set<std::string> open;  // what running guests use, whatever their configuration names
   std::vector<int> by_ha;
@@ -57,8 +63,7 @@ Ledger::View Ledger::look() const {
     for (const std::string& key : drive_keys(config)) far.emplace(volume_of(config.at(key)), std::pair(vmid, key));
   }
   for (const pvesim::VolumeInfo& volume : volumes) {
-    const DraftStorage* on = draft_.storage(volume.volid.substr(0, volume.volid.find(':')));
-    const bool lun = on != nullptr && on->type == "iscsi";
+    const bool lun = is_lun(volume.volid);
     if ((volume.owner == 0 && !lun) || replicas.contains({volume.owner, volume.node})) continue;
     if (const auto at = far.find(volume.volid);
         volume.referenced_by.empty() && !volume.node.empty() && at != far.end()) {
@@ -69,8 +74,8 @@ Ledger::View Ledger::look() const {
     }
     if (volume.referenced_by.empty() && open.contains(volume.volid))
       view.adrift.emplace(volume.volid, volume.fingerprint);
-    const bool other_name = (volume.volid.starts_with("z16:") || volume.volid.starts_with("zalias:")) &&
-                            zvols_in_use.contains(volume.node + volume.volid.substr(volume.volid.find(':')));
+    const bool other_name =
+        has_two_names(volume.volid) && zvols_in_use.contains(volume.node + volume.volid.substr(volume.volid.find(':')));
     if (volume.referenced_by.empty() && !other_name && !lun) view.unreferenced.insert(volume.volid);
     if (volume.fingerprint == 0) continue;
     view.anywhere.emplace(volume.fingerprint, volume.volid);
@@ -232,7 +237,7 @@ std::vector<std::string> Ledger::broken(bool at_rest) {
     if ((wanted || of_absent) && wishes_.allow.destroy) continue;
     const auto still = view.anywhere.find(content);
     // Fact: PVE keeps no unusedN of a LUN that is taken out; it lies on the target as before.
-    if (still != view.anywhere.end() && still->second.starts_with("luns:")) continue;
+    if (still != view.anywhere.end() && is_lun(still->second)) continue;
     found.push_back(still == view.anywhere.end()
                         ? fmt::format("The content of {} is gone.", where)
                         : fmt::format("The content of {} lies in {}, which nothing names.", where, still->second));
@@ -299,10 +304,10 @@ std::vector<std::string> Ledger::broken_at_rest(const std::string& told) {
     if (wishes_.absent.contains(vmid) || wishes_.may_go.contains(fmt::format("{}:{}", vmid, slot))) continue;
     found.push_back(fmt::format("The content of {} of guest {} is in no slot of it any more.", slot, vmid));
   }
-  // The zvols of tank/z16 have two names, and are told by one.
+  // What has two names is told by one.
   const auto is_told = [&](const std::string& volume) {
     const std::string name = volume.substr(volume.find(':'));
-    if (!volume.starts_with("z16:") && !volume.starts_with("zalias:")) return told.find(volume) != std::string::npos;
+    if (!has_two_names(volume)) return told.find(volume) != std::string::npos;
     return told.find("z16" + name) != std::string::npos || told.find("zalias" + name) != std::string::npos;
   };
   for (const std::string& volume : view.unreferenced)

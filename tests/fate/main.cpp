@@ -32,8 +32,7 @@ struct Totals {
 
 pvr::fate::Bug bug_of(const std::string& name) {
   using pvr::fate::Bug;
-  for (const Bug bug : {Bug::kBlindRetry, Bug::kNoDigest, Bug::kUncheckedCopy, Bug::kEarlyRetire, Bug::kHiddenPending,
-                        Bug::kLeaseUnchecked})
+  for (const Bug bug : pvr::fate::kBugs)
     if (to_text(bug) == name) return bug;
   return Bug::kNone;
 }
@@ -57,9 +56,9 @@ int main(int argc, char** argv) {
   app.add_option("--minutes", minutes, "Go on for so long, whatever --runs says");
   app.add_option("--until", most_broken, "End after so many seeds that broke a promise")->capture_default_str();
   app.add_flag("--story", story, "Tell what happened");
-  app.add_option("--bug", bug, "Make a mistake on purpose")
-      ->check(CLI::IsMember(
-          {"blind-retry", "no-digest", "unchecked-copy", "early-retire", "hidden-pending", "lease-unchecked"}));
+  std::vector<std::string> bugs;
+  for (const pvr::fate::Bug each : pvr::fate::kBugs) bugs.emplace_back(to_text(each));
+  app.add_option("--bug", bug, "Make a mistake on purpose")->check(CLI::IsMember(bugs));
   CLI11_PARSE(app, argc, argv);
   if (one->count() != 0) {
     from = seed;

@@ -27,6 +27,8 @@ enum class Bug : std::uint8_t {
   kHiddenPending,   // pending changes are not shown
   kLeaseUnchecked,  // the lease always seems to be ours
 };
+inline constexpr Bug kBugs[] = {Bug::kBlindRetry,  Bug::kNoDigest,      Bug::kUncheckedCopy,
+                                Bug::kEarlyRetire, Bug::kHiddenPending, Bug::kLeaseUnchecked};
 [[nodiscard]] std::string_view to_text(Bug bug);
 
 /// One process of the tool: its ways to the cluster, its clock, and what befalls it. Used by one thread.

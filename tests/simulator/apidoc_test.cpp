@@ -8,28 +8,13 @@
 
 #include "simulator/api/method.h"
 #include "simulator/wire/formats.h"
+#include "simulator/wire/service.h"
 #include "tests/simulator/transcript.h"
 
 namespace pvesim {
 namespace {
 
 using nlohmann::json;
-
-MethodTable all_methods() {
-  MethodTable table;
-  add_cluster_methods(table);
-  add_node_methods(table);
-  add_task_methods(table);
-  add_access_methods(table);
-  add_pool_methods(table);
-  add_ha_methods(table);
-  add_replication_methods(table);
-  add_mapping_methods(table);
-  add_backup_methods(table);
-  add_qemu_methods(table);
-  add_storage_methods(table);
-  return table;
-}
 
 /// What the dump cannot say, or says in another form. Each entry: "VERB /path" or "*", parameter, what, why.
 struct Difference {
