@@ -21,6 +21,7 @@
 #include "cli/progress_view.h"
 #include "reconciler/execute/executor.h"
 #include "reconciler/model/plan_digest.h"
+#include "reconciler/ports/life_sign.h"
 
 namespace pvr::cli {
 namespace {
@@ -208,6 +209,9 @@ ExitCode carry_out(const Invocation& invocation, Terminal& terminal, const MakeP
   if (invocation.parallelism > 0) options.limits.parallelism = static_cast<std::uint32_t>(invocation.parallelism);
   options.with_lease = !invocation.no_lease;
   options.lease.holder = holder_name();
+  const LifeSign alive;
+  options.lease.process = alive.mark();
+  options.lease.has_ended = LifeSign::has_ended;
   options.lease.break_existing = invocation.break_lease;
   const ApplyReport report =
       apply(plan, {connection.pve(), connection.clock(), events, connection.zfs()}, options, interruption.token());

@@ -28,6 +28,7 @@ std::string print_lease(const LeaseRecord& record) {
                          {"expires", seconds_of(record.expires)}};
   if (!record.restarting.empty()) json["restarting"] = record.restarting;
   if (record.released) json["released"] = true;
+  if (!record.process.empty()) json["process"] = record.process;
   return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
@@ -46,6 +47,7 @@ Result<LeaseRecord> parse_lease(std::string_view text) {
     record.expires = std::chrono::sys_seconds(std::chrono::seconds(json.at("expires").get<std::int64_t>()));
     record.restarting = json.value("restarting", std::set<std::uint32_t>());
     record.released = json.value("released", false);
+    record.process = json.value("process", std::string());
     return record;
   } catch (const nlohmann::json::exception&) {
     return malformed();
@@ -91,7 +93,8 @@ LeaseRecord Lease::fresh_record() const {
           .taken = now(),
           .expires = now() + options_.lifetime,
           .restarting = {},
-          .released = false};
+          .released = false,
+          .process = options_.process};
 }
 
 Error Lease::lost(const std::string& why) const {
@@ -119,7 +122,11 @@ Result<std::unique_ptr<Lease>> Lease::acquire(PveApi& pve, Clock& clock, LeaseOp
   const LeaseRecord& record = **seen;
   const LeaseClaim claim = judge_lease(record, lease->options_.nonce, lease->now());
   if (claim == LeaseClaim::kMine) return lease;
-  if (claim == LeaseClaim::kHeld && !lease->options_.break_existing)
+  // Killed on this machine: it renews nothing and gives nothing back. A request of its that is still on its way has the
+  // settling time to arrive, and its notes of restarts stay as long as its lease would have lasted.
+  const auto& has_ended = lease->options_.has_ended;
+  const bool dead = has_ended && !record.process.empty() && has_ended(record.process);
+  if (claim == LeaseClaim::kHeld && !dead && !lease->options_.break_existing)
     return lease->lost(describe_lease(record, clock.wall()) +
                        ". Wait for it, or break it with --break-lease when that run is known to be dead");
   const Status taken = lease->take_over(record);

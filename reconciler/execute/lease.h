@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,8 +28,9 @@ struct LeaseRecord {
   std::chrono::sys_seconds expires = {};
   /// Guests that a restart has stopped and not started yet. Outlives the run: whoever comes next starts them again.
   std::set<std::uint32_t> restarting = {};
-  bool released = false;  // nobody holds it; kept only because of `restarting`, which is not to be dropped before
-                          // `expires`
+  bool released = false;     // nobody holds it; kept only because of `restarting`, which is not to be dropped before
+                             // `expires`
+  std::string process = {};  // mark of the holder's process, by which others on its machine see that it ended
   friend bool operator==(const LeaseRecord&, const LeaseRecord&) = default;
 };
 /// One line of JSON with a format name.
@@ -54,6 +56,10 @@ struct LeaseOptions {
   std::chrono::seconds lifetime{300};  // renewed at a third of it
   std::chrono::seconds settle{3};      // after taking over from somebody: longer than a request takes
   bool break_existing = false;
+  std::string process = {};  // mark of this process (LifeSign); empty: nobody can tell whether it lives
+  /// Whether the process of a mark is known to have ended. A holder of which that is known holds nothing: its lease is
+  /// taken over as if it had run out. Null: nobody can tell.
+  std::function<bool(std::string_view mark)> has_ended = {};
 };
 
 /// One writer per cluster. Safe to call from several threads. Renews only while something calls keep(): a run that

@@ -2,18 +2,19 @@
 
 #include <fmt/format.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <semaphore>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "providers/pve/connection_options.h"
 #include "providers/pve/secret.h"
@@ -27,12 +28,26 @@
 namespace pvr::tf {
 namespace {
 
-std::binary_semaphore& ended() {
-  static std::binary_semaphore semaphore(0);
-  return semaphore;
+/// Becomes readable when the provider is to end. Writing to it is all a signal handler may do.
+int end_notice() {
+  static const int kNotice = eventfd(0, EFD_CLOEXEC);
+  return kNotice;
 }
 
-void end() { ended().release(); }
+void end() { static_cast<void>(eventfd_write(end_notice(), 1)); }
+
+enum class End : std::uint8_t { kAsked, kAlone };
+
+/// Waits until somebody asks for the end, or whoever started us is gone: a program that was killed asks for nothing,
+/// but it is not our parent any more. `parent` zero: nobody started us.
+End wait_for_end(pid_t parent) {
+  constexpr int kLookAgain = 1000;  // ms
+  pollfd notice = {.fd = end_notice(), .events = POLLIN, .revents = 0};
+  while (poll(&notice, 1, kLookAgain) <= 0) {
+    if (parent != 0 && getppid() != parent) return End::kAlone;
+  }
+  return End::kAsked;
+}
 
 /// The line that makes the CLIs show what follows to the user.
 [[noreturn]] void last_words() {
@@ -73,6 +88,8 @@ int serve(bool debug) {
   // Ctrl-C on a terminal reaches the whole process group; whoever started us says by a call what is to be done.
   if (!debug) signal(SIGINT, SIG_IGN);  // NOLINT(*-signal)
   signal(SIGPIPE, SIG_IGN);             // NOLINT(*-signal)
+  const pid_t parent = debug ? 0 : getppid();
+  if (end_notice() < 0) return fail("No event descriptor can be had.");
   std::set_terminate(last_words);
 
   const auto log = hclog(environment);
@@ -96,21 +113,12 @@ int serve(bool debug) {
                       : handshake_line(place->path(), certificate.der_base64, invitation.multiplex))
             << std::flush;
 
-  if (debug) {
-    signal(SIGINT, [](int) { end(); });   // NOLINT(*-signal)
-    signal(SIGTERM, [](int) { end(); });  // NOLINT(*-signal)
-    ended().acquire();
-    return 0;
-  }
-  // A program that was killed asks for nothing. Whoever was our parent then is not any more.
-  signal(SIGTERM, [](int) { end(); });  // NOLINT(*-signal)
-  const pid_t parent = getppid();
-  while (!ended().try_acquire_for(std::chrono::seconds(1))) {
-    if (getppid() == parent) continue;
+  if (debug) signal(SIGINT, [](int) { end(); });  // NOLINT(*-signal)
+  signal(SIGTERM, [](int) { end(); });            // NOLINT(*-signal)
+  if (wait_for_end(parent) == End::kAlone)
     log->write(LogLevel::kWarn, "the program that started this provider is gone", {});
-    provider.stop();
-    break;
-  }
+  // What is under way ends with its current effect and gives the lease back; the server waits for it.
+  provider.stop();
   return 0;
 }
 

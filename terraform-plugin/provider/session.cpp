@@ -333,12 +333,15 @@ Result<Lease*> Session::enter_lease(Connected& connected, const std::stop_token&
   if (lease_users_ == 0) {
     Clock& clock = connected.link->clock();
     const auto until = clock.steady() + settings_->lease_wait;
+    if (!alive_) alive_.emplace();
     for (bool told = false;;) {
       LeaseOptions how;
       how.holder = holder_name();
       how.nonce = random_hex(16);
       how.lifetime = std::chrono::seconds(120);
       how.break_existing = settings_->break_lease;
+      how.process = alive_->mark();
+      how.has_ended = LifeSign::has_ended;
       auto taken = Lease::acquire(connected.link->pve(), clock, how);
       if (taken) {
         lease_ = std::move(taken).value();

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "providers/pve/connection_options.h"
+#include "reconciler/engine/adopt.h"
 #include "reconciler/engine/engine.h"
 #include "reconciler/execute/shared_locks.h"
+#include "reconciler/ports/life_sign.h"
 #include "terraform-plugin/provider/caching_reader.h"
 #include "terraform-plugin/provider/language.h"
 #include "terraform-plugin/provider/log.h"
@@ -128,6 +130,7 @@ class Session {
   std::map<std::string, FleetText> declared_storages_;
   std::vector<std::int64_t> touched_;
   std::mutex lease_mutex_;
+  std::optional<LifeSign> alive_;  // from the first lease on
   std::unique_ptr<Lease> lease_;
   std::size_t lease_users_ = 0;
 };

@@ -107,6 +107,38 @@ TEST_F(LeaseOnACluster, TwoBreakersCannotBothWin) {
   EXPECT_EQ(winners, 1);
 }
 
+// What a killed run leaves is not waited for where its end is known, and only there.
+TEST_F(LeaseOnACluster, OfAProcessThatIsKnownToHaveEndedItIsTakenAtOnce) {
+  LeaseOptions alice = as("alice");
+  alice.process = "mark of alice";
+  auto first = Lease::acquire(*pve_, world_.clock(), alice);
+  ASSERT_TRUE(first) << first.error().text();
+  ASSERT_TRUE((*first)->note_restart(Vmid{120}));
+  std::vector<std::string> asked;
+  bool ended = false;
+  LeaseOptions bob = as("bob");
+  bob.has_ended = [&](std::string_view mark) {
+    asked.emplace_back(mark);
+    return ended;
+  };
+  const auto early = Lease::acquire(*pve_, world_.clock(), bob);
+  ASSERT_FALSE(early);
+  EXPECT_EQ(early.error().kind, ErrorKind::kLeaseLost);
+  EXPECT_EQ(asked, std::vector<std::string>{"mark of alice"});
+  ended = true;
+  const auto second = Lease::acquire(*pve_, world_.clock(), bob);
+  ASSERT_TRUE(second) << second.error().text();
+  EXPECT_TRUE((*second)->restarting().contains(120));
+  EXPECT_TRUE((*second)->check());
+  EXPECT_EQ((*first)->check().error().kind, ErrorKind::kLeaseLost);
+  // bob left no mark: of him nothing can be known, and nobody is asked.
+  asked.clear();
+  LeaseOptions carol = as("carol");
+  carol.has_ended = bob.has_ended;
+  EXPECT_FALSE(Lease::acquire(*pve_, world_.clock(), carol));
+  EXPECT_THAT(asked, ::testing::IsEmpty());
+}
+
 TEST_F(LeaseOnACluster, ALostAnswerToTheCreationIsNotTakenForSomebodyElse) {
   const auto unlucky =
       world_.client({.mishap = Mishap::kLoseAnswer, .nth = 1, .counts = [](const HttpRequest&) { return true; }});

@@ -73,7 +73,8 @@ LeaseRecord sample() {
           .taken = std::chrono::sys_seconds(std::chrono::seconds(1000)),
           .expires = std::chrono::sys_seconds(std::chrono::seconds(1300)),
           .restarting = {701},
-          .released = false};
+          .released = false,
+          .process = "boot/mark"};
 }
 
 TEST(LeaseRecord, ReadsBackWhatItWrote) {
