@@ -62,8 +62,9 @@ class Adopter {
     facts_ = gather_facts(FleetDocument{}, &live);
   }
 
-  Adopted run() {
+  Adopted run(const FleetDocument& base) {
     infer();
+    if (options_.only) return run_alone(base);
     choose_lanes();
     for (const LiveVm& vm : live_.vms) adopt_guest(vm);
     adopt_storages();
@@ -94,6 +95,15 @@ class Adopter {
     bool windows = false;
     std::string why = {};
   };
+
+  Adopted run_alone(const FleetDocument& base) {
+    out_.document.lanes = base.lanes;
+    out_.document.storages = base.storages;
+    out_.document.pools = base.pools;
+    if (const LiveVm* vm = live_.vm(*options_.only)) adopt_guest(*vm);
+    drop_what_still_differs();
+    return std::move(out_);
+  }
 
   [[nodiscard]] bool is_shared(const std::string& storage) const {
     const auto at = facts_.storages.find(storage);
@@ -264,6 +274,8 @@ class Adopter {
     auto document = std::make_shared<FleetDocument>();
     document->roles = out_.document.roles;
     document->lanes = out_.document.lanes;
+    document->storages = out_.document.storages;
+    document->pools = out_.document.pools;
     document->vms = {vm};
     const Checked<ResolvedFleet> fleet = resolve(document, gather_facts(*document, &live_));
     for (const Diagnostic& diagnostic : fleet.diagnostics) {
@@ -280,6 +292,7 @@ class Adopter {
   /// States or leaves alone what differs, until nothing does.
   [[nodiscard]] Trial attempt(const LiveVm& live, WrittenVm vm) const {
     Trial trial{.vm = std::move(vm)};
+    bool unsaid = true;
     constexpr int kRounds = 6;
     for (int round = 0; round < kRounds; ++round) {
       std::string problem;
@@ -293,7 +306,7 @@ class Adopter {
         }
         continue;
       }
-      bool differs = false;
+      bool differs = options_.only && std::exchange(unsaid, false) && say_the_rest(trial, live, *found);
       if (ha_differs) {
         trial.vm.ha.reset();
         differs = true;
@@ -322,6 +335,58 @@ class Adopter {
     if (std::ranges::find(list, key, &Spanned<std::string>::value) != list.end()) return;
     list.push_back(word(key));
     std::ranges::sort(list, {}, &Spanned<std::string>::value);
+  }
+
+  /// A device that only root@pam may write: of the host, not by a mapping.
+  static bool is_of_the_host(std::string_view key, std::string_view text) {
+    if (is_numbered(key, "serial")) return text != "socket";
+    const bool device = is_numbered(key, "hostpci") || is_numbered(key, "usb");
+    return device && text.find("mapping=") == std::string_view::npos;
+  }
+
+  /// States the options that neither role nor rule speaks of. Those of cloud-init would make a drive of their own and
+  /// are left alone, as is what a token may not write. True: there were any.
+  static bool say_the_rest(Trial& trial, const LiveVm& live, const VmDiff& found) {
+    static constexpr std::string_view kNot[] = {
+        "name",    "template", "smbios1",    "bootdisk", "cdrom",    "autostart", "smp",        "parent",
+        "sshkeys", "ciuser",   "cipassword", "citype",   "cicustom", "ciupgrade", "nameserver", "searchdomain"};
+    bool any = false;
+    for (const auto& [key, option] : live.options) {
+      const std::string* text = option.configured();
+      const Setting* setting = find_setting(Home::kVmOption, key);
+      if (text == nullptr || setting == nullptr || trial.vm.options.contains(key)) continue;
+      if (setting->root_only || setting->write_only || setting->server_written || is_numbered(key, "ipconfig"))
+        continue;
+      if (std::ranges::find(kNot, key) != std::end(kNot) || is_of_the_host(key, *text)) continue;
+      if (std::ranges::find(found.options, key, &SettingChange::key) != found.options.end()) continue;
+      if (std::ranges::find(trial.vm.leave, key, &Spanned<std::string>::value) != trial.vm.leave.end()) continue;
+      const Result<OptionValue> value = parse_option(*setting, *text);
+      if (!value || is_absent(*value)) continue;
+      trial.vm.options.set(key, said(*value));
+      any = true;
+    }
+    for (WrittenDisk& disk : trial.vm.disks) any = say_the_rest(disk, live, found) || any;
+    return any;
+  }
+
+  /// The same for the drive options of a disk; those of EFI and TPM disks are fixed when they are made.
+  static bool say_the_rest(WrittenDisk& disk, const LiveVm& live, const VmDiff& found) {
+    const auto known = std::ranges::find(found.disks, disk.name, &DiskDiff::name);
+    if (known == found.disks.end() || !known->live_slot || !is_disk_bus(known->live_slot->bus)) return false;
+    const LiveDrive* drive = live.drive(*known->live_slot);
+    const Drive* held = drive == nullptr ? nullptr : drive->configured();
+    if (held == nullptr) return false;
+    bool any = false;
+    for (const auto& [key, value] : held->options) {
+      const Setting* setting = find_setting(Home::kDriveOption, key);
+      if (setting == nullptr || setting->root_only || setting->server_written) continue;
+      if (disk.settings.contains(key) ||
+          std::ranges::find(known->settings, key, &SettingChange::key) != known->settings.end())
+        continue;
+      disk.settings.set(key, said(value));
+      any = true;
+    }
+    return any;
   }
 
   void keep_option(Trial& trial, const LiveVm& live, const SettingChange& change) const {
@@ -677,7 +742,7 @@ class Adopter {
 
 Adopted adopt(const FleetDocument& base, const LiveState& live, const AuditReport& report,
               const AdoptOptions& options) {
-  return Adopter(base, live, report, options).run();
+  return Adopter(base, live, report, options).run(base);
 }
 
 }  // namespace pvr

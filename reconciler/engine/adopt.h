@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,6 +15,10 @@ namespace pvr {
 struct AdoptOptions {
   bool improve = false;            // take every fix of the audit that the fleet language can say
   std::set<std::string> fix = {};  // or those of these findings only
+  /// This guest alone, as a further guest of the base: its roles, lanes and storages hold and nothing is made up
+  /// besides. What the guest has and the fleet language can say is stated, also where no role or rule speaks of it:
+  /// network cards, tags, a description.
+  std::optional<Vmid> only = {};
 };
 
 /// A value that the fleet keeps as it is although a rule would change it, and the finding that says so.
@@ -41,7 +46,7 @@ struct Adopted {
 /// what several guests state alike is said
 /// once, in a role of its own; a plan of it against the same cluster is empty (with improve or fix: holds exactly those
 /// fixes). What a rule would change stands under `leave:`. Guests for which that cannot be reached are left out and
-/// named. `base` gives the built-in roles. Pure.
+/// named. `base` gives the built-in roles; with `only` it is the fleet. Pure.
 [[nodiscard]] Adopted adopt(const FleetDocument& base, const LiveState& live, const AuditReport& report,
                             const AdoptOptions& options);
 

@@ -113,10 +113,25 @@ class HaResource final : public Resource {
     return {.value = planned};
   }
 
-  Answer import(Session&, const std::string& id) const override {
+  Answer import(Session& session, const std::string& id) const override {
     const auto vmid = Value(id.starts_with("vm:") ? id.substr(3) : id).integer();
     if (!vmid) return {.messages = {{.summary = "Not a guest", .detail = fmt::format("\"{}\": write vm:VMID.", id)}}};
-    return {.value = conformed(Value(Map{{"vmid", Value(*vmid)}}), schema().attributes)};
+    Value state = conformed(Value(Map{{"vmid", Value(*vmid)}}), schema().attributes);
+    const auto guest = guest_of(session, state);
+    if (!guest) return {.messages = {message_of(guest.error(), "listing the guests")}};
+    if (guest->empty())
+      return {
+          .messages = {{.summary = "There is no such guest", .detail = fmt::format("No VM is {}.", sid_of(state))}}};
+    const Loaded loaded = load(session, state, *guest, true);
+    if (!loaded.document) return {.messages = loaded.messages};
+    const auto seen = session.status(loaded.document);
+    if (!seen) return {.messages = {message_of(seen.error(), "reading HA")}};
+    const auto live = std::ranges::find(seen->live.ha, sid_of(state), &LiveHa::sid);
+    if (live == seen->live.ha.end())
+      return {.messages = {{.summary = "Not under HA",
+                            .detail = fmt::format("{} exists and HA does not manage it.", sid_of(state))}}};
+    put_properties(state, fleet_tables().ha, schema().attributes, Home::kHa, live->properties);
+    return {.value = std::move(state)};
   }
   Answer upgrade(std::int64_t, const Value& old) const override {
     return {.value = conformed(old, schema().attributes)};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "reconciler/base/diagnostic.h"
+#include "reconciler/model/fleet_document.h"
 #include "schema/field_table.h"
 #include "terraform-plugin/cty/value.h"
 #include "terraform-plugin/provider/schema.h"
@@ -18,6 +19,17 @@ namespace pvr::tf {
 /// that takes several forms has the richest one: a mapping rather than a word. A mapping that may also be true or false
 /// gets `enabled`, unless it has one.
 [[nodiscard]] std::vector<Attribute> attributes_of(const Table& table);
+
+/// A value of the language as the attribute of its field says it; null where the attribute has no form for it.
+[[nodiscard]] Value value_of(const Field& field, const Attribute& attribute, const OptionValue& value);
+/// A guest as the attributes of a VM say it: what FleetText makes of them is that guest again. `without` gets the PVE
+/// keys for which there is no attribute.
+[[nodiscard]] Value value_of(const WrittenVm& vm, const std::vector<Attribute>& attributes,
+                             std::vector<std::string>& without);
+/// Puts what PVE says of something live into the attributes it is declared by; what there is no attribute for is left
+/// out.
+void put_properties(Value& state, const Table& table, const std::vector<Attribute>& attributes, Home home,
+                    const FlatMap<std::string>& properties);
 
 /// A fleet text that is being put together, with the place in the configuration each of its lines comes from.
 class FleetText {

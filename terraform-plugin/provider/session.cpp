@@ -11,6 +11,7 @@
 #include "providers/host/host_access.h"
 #include "providers/host/host_zfs.h"
 #include "providers/pve/pve_client.h"
+#include "reconciler/audit/audit.h"
 #include "reconciler/engine/limits.h"
 #include "reconciler/ports/system_clock.h"
 #include "schema/fleet_schema.h"
@@ -297,6 +298,23 @@ Result<AuditResult> Session::audit(std::shared_ptr<const FleetDocument> document
   if (!connected) return std::move(connected).error();
   return audit_cluster(*(*connected)->reader, (*connected)->link->clock(), std::move(document), options(**connected),
                        stop_token());
+}
+
+Result<Adopted> Session::adopt_guest(Vmid vmid) {
+  // Looked at like a guest of which nothing but the number is declared.
+  const std::string name = fmt::format("vm-{}", vmid.number);
+  FleetText text;
+  text.line(0, "vms:");
+  text.mapping(1, name, fleet_tables().vm, Value(Map{{"vmid", Value(std::int64_t{vmid.number})}}), {});
+  const Loaded loaded = load(text, name, "import");
+  if (!loaded.document)
+    return Error{.kind = ErrorKind::kRejected,
+                 .message = loaded.messages.empty() ? "the fleet file cannot be read" : loaded.messages.front().detail};
+  const auto seen = status(loaded.document);
+  if (!seen) return Error(seen.error());
+  const Facts facts = gather_facts(*loaded.document, &seen->live);
+  const AuditReport report = pvr::audit({.live = &seen->live, .facts = &facts});
+  return adopt(*loaded.document, seen->live, report, {.only = vmid});
 }
 
 Result<ClusterStatus> Session::cluster() {

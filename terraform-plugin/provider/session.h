@@ -86,6 +86,8 @@ class Session {
   [[nodiscard]] Result<PlanResult> plan(const Wish& wish);
   [[nodiscard]] Result<StatusResult> status(const std::shared_ptr<const FleetDocument>& document);
   [[nodiscard]] Result<AuditResult> audit(std::shared_ptr<const FleetDocument> document);
+  /// A guest as a further one of the fleet file would be declared for nothing to change. No VM: `left_out` says why.
+  [[nodiscard]] Result<Adopted> adopt_guest(Vmid vmid);
   [[nodiscard]] Result<ClusterStatus> cluster();
   [[nodiscard]] Result<std::vector<GuestRow>> guests();
   /// What was seen is not believed any more.

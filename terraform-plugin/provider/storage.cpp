@@ -173,19 +173,18 @@ class StorageResource final : public Resource {
       return {.messages = {{.summary = "There is no such storage", .detail = fmt::format("\"{}\" is none.", id)}}};
     Value found = state;
     set(found, "type", Value(live->type));
-    // Properties of one text each: the rest the next plan shows.
-    for (const auto& [name, text] : live->properties) {
-      std::string attribute_name = name;
-      std::ranges::replace(attribute_name, '-', '_');
-      const Attribute* attribute = find_attribute(schema().attributes, attribute_name);
-      if (attribute == nullptr) continue;
-      if (attribute->shape == Shape::kText && attribute_name != "blocksize") set(found, attribute_name, Value(text));
-      if (attribute->shape == Shape::kBool) set(found, attribute_name, Value(text == "1"));
-      if (attribute->shape == Shape::kTexts) {
-        List words;
-        for (const std::string_view word : split_words(text, ',')) words.emplace_back(word);
-        set(found, attribute_name, Value(std::move(words)));
+    put_properties(found, fleet_tables().storage, schema().attributes, Home::kStorageOption, live->properties);
+    // PVE's default is said, too, where a rule would have it otherwise: an import changes nothing.
+    const Loaded stated = load(session, found);
+    const auto now = stated.document ? session.status(stated.document) : Result<StatusResult>(StatusResult{});
+    if (const StorageDiff* diff = now ? diff_of(now->diff, id) : nullptr) {
+      FlatMap<std::string> defaults;
+      for (const SettingChange& change : diff->properties) {
+        const Setting* setting = find_setting(Home::kStorageOption, change.key);
+        const bool by_default = change.state == SettingState::kDiffers && is_absent(change.configured);
+        if (by_default && setting != nullptr) defaults.set(change.key, std::string(setting->default_text));
       }
+      put_properties(found, fleet_tables().storage, schema().attributes, Home::kStorageOption, defaults);
     }
     return {.value = std::move(found)};
   }

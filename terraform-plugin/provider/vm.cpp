@@ -147,39 +147,18 @@ const VmDiff* diff_of(const Diff& diff, const std::string& name) {
   return found == diff.vms.end() ? nullptr : &*found;
 }
 
-/// A value of the cluster in the form of the configuration; null where there is no such form.
-Value value_of(const OptionValue& value, Shape shape) {
-  if (const auto* flag = std::get_if<bool>(&value)) return shape == Shape::kBool ? Value(*flag) : Value();
-  if (const auto* number = std::get_if<std::int64_t>(&value)) {
-    if (shape == Shape::kNumber) return {*number};
-    return shape == Shape::kText ? Value(fmt::format("{}", *number)) : Value();
-  }
-  if (const auto* number = std::get_if<double>(&value)) return shape == Shape::kNumber ? Value(*number) : Value();
-  if (const auto* size = std::get_if<ByteSize>(&value)) return shape == Shape::kText ? Value(to_text(*size)) : Value();
-  if (const auto* text = std::get_if<std::string>(&value)) return shape == Shape::kText ? Value(*text) : Value();
-  if (const auto* list = std::get_if<StringList>(&value)) {
-    if (shape != Shape::kTexts) return {};
-    List out;
-    for (const std::string& element : *list) out.emplace_back(element);
-    return {std::move(out)};
-  }
-  return {};
-}
-
 /// Drift, where somebody declared the setting: the state says what the guest has, so that a plan shows it.
 void put_drift(Value& declared, const std::vector<Attribute>& attributes, const Table& table,
                const std::vector<SettingChange>& settings) {
   for (const SettingChange& change : settings) {
     if (change.state != SettingState::kDiffers || is_absent(change.configured)) continue;
     for (const Field& field : table.fields) {
-      if (field.lowered != change.key) continue;
+      if ((field.lowered.empty() ? field.name : field.lowered) != change.key) continue;
       std::string name(field.name);
       std::ranges::replace(name, '-', '_');
       const Attribute* attribute = find_attribute(attributes, name);
       if (attribute == nullptr || !declared[name].is_known()) continue;
-      Value live = value_of(change.configured, attribute->shape);
-      if (change.key == "memory" && std::holds_alternative<std::int64_t>(change.configured))
-        live = Value(to_text(ByteSize{static_cast<std::uint64_t>(std::get<std::int64_t>(change.configured)) << 20U}));
+      Value live = value_of(field, *attribute, change.configured);
       if (live.is_known()) set(declared, name, std::move(live));
     }
   }
@@ -448,8 +427,27 @@ class VmResource final : public Resource {
     if (!node.empty() && row->node != node)
       return {.messages = {{.summary = "The VM is elsewhere",
                             .detail = fmt::format("{} is on {}, not on {}.", *vmid, row->node, node)}}};
-    Map state{{"name", Value(row->name)}, {"vmid", Value(*vmid)}, {"deletion_protection", Value(true)}};
-    return {.value = conformed(Value(std::move(state)), schema().attributes)};
+    auto adopted = session.adopt_guest(row->vmid);
+    if (!adopted) return {.messages = {message_of(adopted.error(), "reading the guest")}};
+    Answer out;
+    if (adopted->document.vms.empty()) {
+      // Its number and name suffice to manage it; what is declared then is compared with what it has.
+      out.value = conformed(Value(Map{{"name", Value(row->name)}, {"vmid", Value(*vmid)}}), schema().attributes);
+      std::string why;
+      for (const std::string& sentence : adopted->left_out) why += (why.empty() ? "" : "\n") + sentence;
+      out.messages = {{.level = Level::kWarning,
+                       .summary = "The guest is imported by its number alone",
+                       .detail = why + "\nIts settings are not in the state; the first plan compares them."}};
+    } else {
+      std::vector<std::string> without;
+      out.value = value_of(adopted->document.vms.front(), schema().attributes, without);
+      for (const std::string& key : without)
+        out.messages.push_back({.level = Level::kWarning,
+                                .summary = "Left as it is",
+                                .detail = fmt::format("{} of the guest has no attribute for what it says.", key)});
+    }
+    set(out.value, "deletion_protection", Value(true));
+    return out;
   }
 
   Answer upgrade(std::int64_t version, const Value& old) const override {

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "cli/adopt_view.h"
 #include "reconciler/planning/diff.h"
 #include "schema/fleet_schema.h"
 #include "tests/simulator/transcript.h"
+#include "tests/support/random_cluster.h"
 #include "tests/unit/audit/lab.h"
 
 namespace pvr::audit_test {
@@ -154,111 +154,6 @@ TEST(Adopt, OneFixIsOneChange) {
   EXPECT_TRUE(set->set.contains("cache"));
 }
 
-/// A cluster as people have it: several kinds of storage, guests with good and odd settings.
-std::string random_cluster(std::uint32_t seed) {
-  std::mt19937 dice(seed);
-  const auto below = [&dice](std::uint32_t n) { return static_cast<std::uint32_t>(dice() % n); };
-  const auto chance = [&](std::uint32_t percent) { return below(100) < percent; };
-  const auto pick = [&](const std::vector<std::string>& list) {
-    return list[below(static_cast<std::uint32_t>(list.size()))];
-  };
-  const std::uint32_t nodes = 1 + below(3);
-  std::string text = nodes > 1 ? fmt::format("cluster: {{name: random, seed: {}}}\nnodes:\n", seed + 1)
-                               : fmt::format("cluster: {{seed: {}}}\nnodes:\n", seed + 1);
-  for (std::uint32_t n = 1; n <= nodes; ++n) {
-    text += fmt::format(
-        "  n{}: {{memory: 64GiB, pools: {{tank: {{size: 1TiB, media: {}}}}}, vgs: {{vg: {{size: 1TiB, thin: "
-        "{{data: {{size: 900GiB}}}}}}}}}}\n",
-        n, chance(50) ? "ssd" : "hdd");
-  }
-  text += "backends: {san: {kind: lvm-vg, size: 4TiB}, nas: {kind: nfs, size: 4TiB}}\nstorages:\n";
-  text += fmt::format("  tank: {{type: zfspool, pool: tank, content: \"images,rootdir\"{}{}}}\n",
-                      chance(50) ? ", sparse: 1" : "",
-                      chance(30)   ? ", blocksize: 8k"
-                      : chance(30) ? ", blocksize: 16k"
-                                   : "");
-  text += "  thin: {type: lvmthin, vgname: vg, thinpool: data, content: images}\n";
-  text += fmt::format("  san: {{type: lvm, vgname: san, shared: 1, content: images{}}}\n",
-                      chance(50) ? ", snapshot-as-volume-chain: 1" : "");
-  text += "  nas: {type: nfs, server: nas, export: /x, content: images}\n";
-  text += "  files: {type: dir, path: /srv/files, content: images}\nvms:\n";
-  const std::uint32_t guests = 1 + below(5);
-  std::string ha;
-  const auto place = [&](std::uint32_t vmid, const std::string& config, bool running) {
-    text += fmt::format("  {}:\n    node: n{}\n    status: {}\n    config: {{{}}}\n", vmid, 1 + below(nodes),
-                        running ? "running" : "stopped", config);
-    if (nodes > 1 && chance(30)) ha += fmt::format("\"vm:{}\": {{state: {}}}, ", vmid, running ? "started" : "stopped");
-  };
-  for (std::uint32_t i = 0; i < guests; ++i) {
-    const std::uint32_t vmid = 100 + 10 * i;
-    const bool windows = chance(40);
-    const bool shared = chance(50);
-    const bool running = chance(60);
-    std::string config = fmt::format("name: {}, memory: {}, cores: {}", chance(20) ? "twin" : fmt::format("vm{}", vmid),
-                                     256 * (1 + below(8)), 1 + below(4));
-    const auto maybe = [&](std::uint32_t percent, const std::string& part) {
-      if (chance(percent)) config += ", " + part;
-    };
-    config += ", ostype: " + (windows ? pick({"win11", "win10", "w2k8"}) : pick({"l26", "other"}));
-    maybe(80, "scsihw: " + pick({"virtio-scsi-single", "virtio-scsi-single", "virtio-scsi-pci", "lsi", "pvscsi"}));
-    maybe(70, "cpu: " + pick({"host", "x86-64-v2-AES", "kvm64", "\"x86-64-v3,flags=+aes\""}));
-    maybe(50, fmt::format("balloon: {}", chance(50) ? 0 : 256));
-    maybe(30, "numa: 1");
-    maybe(50, "agent: " + pick({"\"1\"", "\"0\"", "\"enabled=1,fstrim_cloned_disks=1\""}));
-    const bool ovmf = chance(40);
-    if (ovmf) config += ", bios: ovmf";
-    maybe(40, "machine: " + pick({"q35", "pc-q35-9.0", "pc"}));
-    maybe(30, "onboot: 1");
-    maybe(30, "description: \"by hand\"");
-    const std::uint32_t disks = 1 + below(3);
-    int number = 0;
-    const auto volume = [&](std::string& storage) {
-      storage = shared ? pick({"san", "nas"}) : pick({"tank", "thin", "files"});
-      const int n = number++;
-      if (storage == "nas" || storage == "files") {
-        return fmt::format("{0}:{1}/vm-{1}-disk-{2}.{3}", storage, vmid, n, pick({"raw", "qcow2"}));
-      }
-      return fmt::format("{}:vm-{}-disk-{}", storage, vmid, n);
-    };
-    std::string storage;
-    for (std::uint32_t d = 0; d < disks; ++d) {
-      const std::string bus = pick({"scsi", "scsi", "scsi", "virtio", "sata"});
-      std::string drive = volume(storage);
-      const auto also = [&](std::uint32_t percent, const std::string& part) {
-        if (chance(percent)) drive += "," + part;
-      };
-      also(50, "discard=on");
-      if (bus != "sata") also(40, "iothread=1");
-      if (bus != "virtio") also(40, "ssd=1");
-      const bool cached = chance(35);
-      if (cached) drive += ",cache=" + pick({"none", "writeback", "writethrough", "directsync", "unsafe"});
-      also(cached ? 0 : 30, "aio=" + pick({"io_uring", "native", "threads"}));
-      also(20, "backup=0");
-      drive += fmt::format(",size={}G", 1 + below(32));
-      config += fmt::format(", {}{}: \"{}\"", bus, d, drive);
-    }
-    if (ovmf && chance(70))
-      config += fmt::format(", efidisk0: \"{},efitype=4m,pre-enrolled-keys=1,size=4M\"", volume(storage));
-    if (chance(20))
-      config += fmt::format(", tpmstate0: \"{},size=4M,version={}\"", volume(storage), pick({"v2.0", "v1.2"}));
-    maybe(20, "ide2: \"none,media=cdrom\"");
-    place(vmid, config, running);
-    // People make several of a kind.
-    for (std::uint32_t twin = 1; twin < (chance(30) ? 5U : 1U); ++twin) {
-      std::string same = config;
-      for (const char* mark : {"vm-{}-", ":{}/", "name: vm{}"}) {
-        const std::string from = fmt::format(fmt::runtime(mark), vmid);
-        const std::string to = fmt::format(fmt::runtime(mark), vmid + twin);
-        for (auto at = same.find(from); at != std::string::npos; at = same.find(from, at + to.size()))
-          same.replace(at, from.size(), to);
-      }
-      place(vmid + twin, same, running);
-    }
-  }
-  if (!ha.empty()) text += "ha: {resources: {" + ha.substr(0, ha.size() - 2) + "}}\n";
-  return text;
-}
-
 TEST(Adopt, APlanAgainstTheSameClusterIsEmptyWhateverTheCluster) {
   const char* wanted = std::getenv("PVERECONCILE_ADOPT_SEEDS");
   const int count = wanted != nullptr ? std::atoi(wanted) : 40;
@@ -266,7 +161,7 @@ TEST(Adopt, APlanAgainstTheSameClusterIsEmptyWhateverTheCluster) {
   std::size_t adopted = 0;
   for (std::uint32_t seed = 0; seed < static_cast<std::uint32_t>(count); ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
-    const std::string cluster = random_cluster(seed);
+    const std::string cluster = testing::random_cluster(seed);
     std::optional<Lab> lab;
     try {
       lab.emplace(cluster);
@@ -333,10 +228,54 @@ vms:
   EXPECT_GT(templates, 0U);
 }
 
+/// What is live of a guest and could be stated, but is not.
+std::vector<std::string> unsaid(const LiveVm& live, const WrittenVm& vm) {
+  std::vector<std::string> out;
+  for (const char* key : {"net0", "tags", "description", "onboot", "agent", "balloon"}) {
+    const bool left = std::ranges::find(vm.leave, key, &Spanned<std::string>::value) != vm.leave.end();
+    if (live.options.contains(key) && !vm.options.contains(key) && !left && !vm.role) out.emplace_back(key);
+  }
+  return out;
+}
+
+TEST(Adopt, OneGuestAloneIsExplainedInTheTermsOfTheFleetThatIsThere) {
+  std::size_t with_role = 0;
+  std::size_t guests = 0;
+  for (std::uint32_t seed = 0; seed < 15; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    Lab lab(testing::random_cluster(seed));
+    const AuditResult seen = lab.look();
+    const FleetDocument bare = builtin_roles();
+    FleetDocument whole = adopt(bare, seen.live, seen.report, {}).document;
+    whole.vms.clear();
+    for (const FleetDocument* base : {&bare, static_cast<const FleetDocument*>(&whole)}) {
+      for (const LiveVm& live : seen.live.vms) {
+        Adopted adopted = adopt(*base, seen.live, seen.report, {.only = live.vmid});
+        ASSERT_EQ(adopted.document.vms.size(), 1U) << live.vmid.number;
+        const WrittenVm& vm = adopted.document.vms.front();
+        EXPECT_EQ(vm.vmid.value, live.vmid);
+        EXPECT_THAT(unsaid(live, vm), IsEmpty());
+        EXPECT_EQ(adopted.document.lanes.size(), base->lanes.size()) << "nothing is made up";
+        EXPECT_EQ(adopted.document.roles.size(), base->roles.size()) << "nothing is made up";
+        EXPECT_EQ(adopted.document.storages.size(), base->storages.size()) << "nothing is made up";
+        ++guests;
+        with_role += vm.role ? 1U : 0U;
+        const auto document = std::make_shared<const FleetDocument>(std::move(adopted.document));
+        const auto planned = plan(lab.client(), lab.clock(), document, lab.options());
+        ASSERT_TRUE(planned) << planned.error().text();
+        EXPECT_TRUE(planned->ok());
+        EXPECT_EQ(told(planned->plan), "") << live.vmid.number;
+      }
+    }
+  }
+  EXPECT_GT(guests, 50U);
+  EXPECT_GT(with_role, guests / 2);
+}
+
 TEST(Adopt, ImproveTouchesOnlyWhatTheAuditNamed) {
   for (std::uint32_t seed = 0; seed < 15; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
-    Lab lab(random_cluster(seed));
+    Lab lab(testing::random_cluster(seed));
     const Written written = adopt_text(lab, {.improve = true});
     const PlanResult planned = plan_of(lab, written);
     for (const Operation& operation : planned.plan.operations) {

@@ -7,6 +7,11 @@
 
 namespace pvr::tf {
 
+const char* const kUsers = R"(
+users:
+  - {name: root@pam, password: secret, tokens: [{id: ci, secret: very-secret-value, privsep: false}]}
+)";
+
 const char* const kSmall = R"(
 cluster: {name: small, seed: 3}
 users:
@@ -28,11 +33,11 @@ constexpr const char* kEndpoint = "https://pve1:8006";
 
 class SimulatedLink final : public Link {
  public:
-  SimulatedLink(pvesim::Simulator& simulator, ConnectionOptions options)
+  SimulatedLink(pvesim::Simulator& simulator, const std::string& node, ConnectionOptions options)
       : clock_(simulator),
         client_(std::move(options),
                 std::make_unique<testing::SimulatedTransport>(simulator,
-                                                              std::map<std::string, std::string>{{kEndpoint, "pve1"}}),
+                                                              std::map<std::string, std::string>{{kEndpoint, node}}),
                 clock_, {}) {}
   PveApi& pve() override { return client_; }
   ZfsHost* zfs() override { return nullptr; }
@@ -120,14 +125,15 @@ std::string KeptLog::text() const {
   return text_;
 }
 
-Lab::Lab(const std::string& cluster) : sim_(pvesim::Simulator::from_text(cluster)) {}
+Lab::Lab(const std::string& cluster, std::string node)
+    : sim_(pvesim::Simulator::from_text(cluster)), node_(std::move(node)) {}
 
 std::unique_ptr<Provider> Lab::provider(const Map& config) {
   Environment environment = {{"PVERECONCILE_ENDPOINT", kEndpoint},
                              {"PVERECONCILE_TOKEN", "root@pam!ci=very-secret-value"}};
   auto made = std::make_unique<Provider>(
       [this](ConnectionOptions options, const WrittenCluster&) -> Result<std::unique_ptr<Link>> {
-        return std::unique_ptr<Link>(std::make_unique<SimulatedLink>(*sim_, std::move(options)));
+        return std::unique_ptr<Link>(std::make_unique<SimulatedLink>(*sim_, node_, std::move(options)));
       },
       environment, log_);
   const Messages messages = made->configure(conformed(Value(config), made->schema().provider.attributes));

@@ -24,16 +24,20 @@ class KeptLog final : public Log {
 /// A simulated cluster and a provider that works on it; a further provider is a further process.
 class Lab {
  public:
-  explicit Lab(const std::string& cluster);
+  /// `node` answers its API.
+  explicit Lab(const std::string& cluster, std::string node = "pve1");
   [[nodiscard]] pvesim::Simulator& sim() { return *sim_; }
   [[nodiscard]] std::unique_ptr<Provider> provider(const Map& config = {});
   [[nodiscard]] KeptLog& log() { return log_; }
 
  private:
   std::unique_ptr<pvesim::Simulator> sim_;
+  std::string node_;
   KeptLog log_;
 };
 
+/// The user the providers of a lab log in as, as a part of a cluster's text.
+extern const char* const kUsers;
 /// One node, one zpool, one bridge.
 extern const char* const kSmall;
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "terraform-plugin/cty/codec.h"
+#include "tests/support/random_cluster.h"
 #include "tests/unit/terraform/core.h"
 
 namespace pvr::tf {
@@ -91,6 +92,40 @@ Value clouded(const Value& value, Dice& dice, unsigned percent) {
   return dice.chance(percent) ? Value(Unknown{}) : value;
 }
 
+/// The configuration that `-generate-config-out` writes for a state: everything that may be given.
+Value configuration_of(const Value& state, const std::vector<Attribute>& attributes) {
+  Map out;
+  for (const Attribute& attribute : attributes) {
+    const bool given = attribute.optional || attribute.required;
+    out.emplace(attribute.name, given ? state[attribute.name] : Value());
+  }
+  return {std::move(out)};
+}
+
+/// Imports something the provider knows nothing of: what is then in the state, as a configuration, is not to change
+/// anything, neither for the provider nor for core.
+void expect_nothing_to_do_after_import(Lab& lab, const std::string& type, const std::string& id) {
+  SCOPED_TRACE(type + " " + id);
+  auto importing = lab.provider();
+  const auto& schema = importing->schema().resources.at(type).attributes;
+  const Answer found = importing->import(type, id);
+  ASSERT_THAT(found.messages, IsEmpty()) << text_of(found.messages);
+  const Answer read = importing->read(type, found.value);
+  ASSERT_FALSE(has_errors(read.messages)) << text_of(read.messages);
+  ASSERT_FALSE(read.value.is_null());
+  ASSERT_FALSE(has_unknown(read.value));
+  const Value config = configuration_of(read.value, schema);
+  auto planning = lab.provider();
+  const Messages wrong = planning->validate_resource(type, config);
+  ASSERT_FALSE(has_errors(wrong)) << text_of(wrong);
+  const Planned planned = planning->plan(type, read.value, config);
+  ASSERT_FALSE(has_errors(planned.messages)) << text_of(planned.messages);
+  EXPECT_EQ(encode_json(planned.state), encode_json(read.value));
+}
+void expect_nothing_to_do_after_import(Lab& lab, std::int64_t vmid) {
+  expect_nothing_to_do_after_import(lab, "pvereconcile_vm", std::to_string(vmid));
+}
+
 class Walk {
  public:
   explicit Walk(std::uint32_t seed) : lab_(kSmall), dice_(seed) {}
@@ -100,6 +135,8 @@ class Walk {
       SCOPED_TRACE("step " + std::to_string(step));
       one_step();
     }
+    if (!state_.is_null() && !::testing::Test::HasFailure())
+      expect_nothing_to_do_after_import(lab_, *state_["vmid"].integer());
   }
   [[nodiscard]] int applied() const { return applied_; }
 
@@ -199,6 +236,93 @@ Answer make(Provider& provider, const Value& config, const Value& prior = {}) {
   const Planned planned = provider.plan("pvereconcile_vm", prior, config);
   EXPECT_FALSE(has_errors(planned.messages)) << text_of(planned.messages);
   return provider.apply("pvereconcile_vm", prior, planned.state, config, planned.note);
+}
+
+TEST(Import, OfGuestsAsPeopleHaveThemLeavesNothingToDo) {
+  int guests = 0;
+  for (std::uint32_t seed = 0; seed < 8 && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Lab lab(testing::random_cluster(seed) + kUsers, "n1");
+    for (const auto vmid : lab.sim().vmids()) {
+      expect_nothing_to_do_after_import(lab, vmid);
+      ++guests;
+    }
+  }
+  if (!HasFailure()) {
+    EXPECT_GT(guests, 15);
+  }
+}
+
+TEST(Import, SaysWhatTheGuestHas) {
+  Lab lab(std::string(kSmall) + R"(
+vms:
+  311:
+    node: pve1
+    config: {name: by-hand, memory: 3072, cores: 3, ostype: l26, scsihw: virtio-scsi-single, cpu: "host,flags=+aes;-pcid",
+             agent: "1,fstrim_cloned_disks=1", tags: "blue;red", startup: "order=3,up=20", onboot: 1,
+             net0: "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=12", serial0: socket, boot: "order=scsi0;net0",
+             hostpci0: "mapping=gpu,pcie=1", args: "-no-hpet",
+             scsi0: "tank:vm-311-disk-0,cache=writeback,iothread=1,discard=on,ssd=1,size=8G",
+             scsi4: "tank:vm-311-disk-1,backup=0,iothread=1,size=16G"}
+)");
+  const auto provider = lab.provider();
+  const Value state = provider->import("pvereconcile_vm", "pve1/311").value;
+  EXPECT_EQ(state["deletion_protection"], Value(true));
+  EXPECT_EQ(state["memory"], Value("3GiB"));
+  EXPECT_EQ(state["onboot"], Value(true));
+  EXPECT_EQ(state["cores"], Value(3));
+  EXPECT_EQ(state["tags"], Value(List{Value("blue"), Value("red")}));
+  EXPECT_EQ(state["startup"]["order"], Value(3));
+  EXPECT_EQ(state["cpu"]["flags"], Value(List{Value("+aes"), Value("-pcid")}));
+  EXPECT_EQ(state["agent"]["fstrim_cloned_disks"], Value(true));
+  EXPECT_EQ(state["nets"]["net0"]["tag"], Value(12));
+  EXPECT_EQ(state["nets"]["net0"]["macaddr"], Value("BC:24:11:00:00:01"));
+  EXPECT_EQ(state["nets"]["net0"]["slot"], Value("net0"));
+  ASSERT_NE(state["hostpci"].list(), nullptr);
+  EXPECT_EQ(state["hostpci"].list()->front()["mapping"], Value("gpu"));
+  EXPECT_EQ(state["options"]["serial0"], Value("socket"));
+  EXPECT_TRUE(state["options"]["args"].is_null()) << "only root@pam may set it";
+  EXPECT_EQ(state["disks"]["root"]["slot"], Value("scsi0"));
+  EXPECT_EQ(state["disks"]["root"]["size"], Value("8GiB"));
+  EXPECT_EQ(state["disks"]["scsi4"]["backup"], Value(false));
+  expect_nothing_to_do_after_import(lab, 311);
+}
+
+TEST(Import, OfStoragesAndHaResourcesLeavesNothingToDo) {
+  Lab lab(std::string(R"(
+cluster: {name: lab}
+nodes: {pve1: {pools: {tank: {size: 1TiB}}}, pve2: {pools: {tank: {size: 1TiB}}}}
+backends: {san: {kind: lvm-vg, size: 4TiB}}
+storages:
+  tank: {type: zfspool, pool: tank/vms, content: "images,rootdir", blocksize: 8k, nodes: "pve1,pve2"}
+  files: {type: dir, path: /srv/files, content: "iso,images", shared: 0}
+  san: {type: lvm, vgname: san, shared: 1, content: images, snapshot-as-volume-chain: 1}
+vms:
+  301: {node: pve1, config: {name: app, scsihw: virtio-scsi-single, scsi0: "san:vm-301-disk-0,size=1G"}}
+  302: {node: pve1, config: {name: alone}}
+ha: {resources: {"vm:301": {state: stopped, max_restart: 3, comment: "of the app"}}}
+)") + kUsers);
+  for (const char* id : {"tank", "files", "san"}) expect_nothing_to_do_after_import(lab, "pvereconcile_storage", id);
+  expect_nothing_to_do_after_import(lab, "pvereconcile_ha_resource", "vm:301");
+  const auto provider = lab.provider();
+  const Value tank = provider->import("pvereconcile_storage", "tank").value;
+  EXPECT_EQ(tank["pool"], Value("tank/vms"));
+  EXPECT_EQ(tank["nodes"], Value(List{Value("pve1"), Value("pve2")}));
+  EXPECT_EQ(provider->import("pvereconcile_ha_resource", "vm:301").value["max_restart"], Value(3));
+  EXPECT_THAT(text_of(provider->import("pvereconcile_ha_resource", "vm:302").messages), HasSubstr("Not under HA"));
+  EXPECT_TRUE(has_errors(provider->import("pvereconcile_ha_resource", "vm:303").messages));
+  EXPECT_TRUE(has_errors(provider->import("pvereconcile_storage", "nowhere").messages));
+}
+
+TEST(Import, OfATemplateIsToldToBeOfItsNumberAlone) {
+  Lab lab(std::string(kSmall) + "vms: {900: {node: pve1, template: true, config: {name: tpl}}}\n");
+  const auto provider = lab.provider();
+  const Answer found = provider->import("pvereconcile_vm", "900");
+  EXPECT_FALSE(has_errors(found.messages));
+  EXPECT_THAT(text_of(found.messages), HasSubstr("template"));
+  EXPECT_EQ(found.value["vmid"], Value(900));
+  EXPECT_EQ(found.value["name"], Value("tpl"));
+  EXPECT_TRUE(has_errors(provider->import("pvereconcile_vm", "901").messages));
 }
 
 TEST(Provider, ParallelAppliesShareOneLease) {
