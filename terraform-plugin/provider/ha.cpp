@@ -144,13 +144,15 @@ class HaResource final : public Resource {
  private:
   static std::string sid_of(const Value& value) { return fmt::format("vm:{}", value["vmid"].integer().value_or(0)); }
 
-  /// Its name; empty: there is none.
+  /// A name for it; empty: there is no such guest.
   static Result<std::string> guest_of(Session& session, const Value& value) {
     const auto rows = session.guests();
     if (!rows) return Error(rows.error());
     const auto row = std::ranges::find(*rows, value["vmid"].integer().value_or(0),
                                        [](const GuestRow& guest) { return std::int64_t{guest.vmid.number}; });
-    return row == rows->end() || row->type != "qemu" ? std::string() : row->name;
+    if (row == rows->end() || row->type != "qemu") return std::string();
+    // The list knows the name of a guest only some seconds after its creation. HA knows it by its number alone.
+    return row->name.empty() ? fmt::format("vm-{}", row->vmid.number) : row->name;
   }
 
   static Loaded load(Session& session, const Value& value, const std::string& guest, bool wanted) {

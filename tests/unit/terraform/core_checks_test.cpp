@@ -325,6 +325,21 @@ TEST(Import, OfATemplateIsToldToBeOfItsNumberAlone) {
   EXPECT_TRUE(has_errors(provider->import("pvereconcile_vm", "901").messages));
 }
 
+// The cluster's list of guests knows the name of a new one only after some seconds.
+TEST(Provider, AGuestThatWasJustMadeCanBePutUnderHa) {
+  Lab lab(kSmall);
+  const auto provider = lab.provider();
+  ASSERT_FALSE(has_errors(make(*provider, plain_vm(*provider, 301)).messages));
+  const Value config = conformed(Value(Map{{"vmid", Value(301)}, {"state", Value("stopped")}}),
+                                 provider->schema().resources.at("pvereconcile_ha_resource").attributes);
+  const Planned planned = provider->plan("pvereconcile_ha_resource", {}, config);
+  ASSERT_FALSE(has_errors(planned.messages)) << text_of(planned.messages);
+  const Answer done = provider->apply("pvereconcile_ha_resource", {}, planned.state, config, planned.note);
+  EXPECT_FALSE(has_errors(done.messages)) << text_of(done.messages);
+  const Answer read = lab.provider()->read("pvereconcile_ha_resource", done.value);
+  EXPECT_EQ(read.value["sync"], Value("in-sync"));
+}
+
 TEST(Provider, ParallelAppliesShareOneLease) {
   Lab lab(kSmall);
   const auto provider = lab.provider();
