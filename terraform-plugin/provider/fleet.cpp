@@ -75,6 +75,9 @@ Schema make_schema() {
   out.attributes.push_back(computed("id", Shape::kText, "SHA-256 of the fleet's texts."));
   out.attributes.push_back(computed("impact", Shape::kText, "Worst that the last planned change does to any guest."));
   out.attributes.push_back(computed("changes", Shape::kTexts, "Operations of the last plan that had any."));
+  out.attributes.push_back(computed("pending", Shape::kTexts,
+                                    "Operations that would bring the cluster to the fleet, as of the last look: empty "
+                                    "when the cluster is as the fleet declares it."));
   out.attributes.push_back(computed("vms", Shape::kTexts, "Names of the fleet's VMs."));
   out.attributes.push_back(computed("applied", Shape::kText, "Mark of the last apply that changed something."));
   return out;
@@ -83,6 +86,14 @@ Schema make_schema() {
 const Schema& fleet_schema() {
   static const Schema kSchema = make_schema();
   return kSchema;
+}
+
+Messages as_warnings(Messages messages) {
+  for (Message& message : messages) {
+    message.level = Level::kWarning;
+    message.path.clear();
+  }
+  return messages;
 }
 
 class FleetResource final : public Resource {
@@ -98,7 +109,17 @@ class FleetResource final : public Resource {
     return out;
   }
 
-  Answer read(Session&, const Value& state) const override { return {.value = state}; }
+  Answer read(Session& session, const Value& state) const override {
+    const Loaded loaded = load_source(session, state);
+    if (!loaded.document) return {.value = state, .messages = as_warnings(loaded.messages)};
+    const auto made = session.plan(wish_of(state, loaded.document));
+    if (!made) return {.value = state, .messages = {message_of(made.error(), "reading the fleet")}};
+    // The fleet's texts may have changed below the state; that is for the next plan to judge.
+    if (!made->ok()) return {.value = state, .messages = as_warnings(plan_errors(*made))};
+    Value now = state;
+    set(now, "pending", Value(changes_of(made->plan)));
+    return {.value = std::move(now)};
+  }
 
   Planned plan(Session& session, const Value& prior, const Value& config) const override {
     Planned out{.state = config};
@@ -109,6 +130,8 @@ class FleetResource final : public Resource {
       return out;
     }
     for (const char* name : {"id", "impact", "changes", "vms", "applied"}) set(out.state, name, Value(Unknown{}));
+    // An apply does it all or fails.
+    set(out.state, "pending", Value(List{}));
     out.messages = shape_problems(config, schema().attributes);
     std::ranges::move(source_problems(config), std::back_inserter(out.messages));
     if (has_errors(out.messages) || has_unknown(config) || !session.configured()) return out;
