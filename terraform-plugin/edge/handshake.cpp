@@ -67,10 +67,15 @@ std::string handshake_line(const std::string& socket, const std::string& certifi
 }
 
 std::string reattach_line(const std::string& socket, int pid) {
-  return fmt::format(
-      "TF_REATTACH_PROVIDERS='{{\"registry.terraform.io/pvereconcile/pvereconcile\":{{\"Protocol\":\"grpc\","
-      "\"ProtocolVersion\":6,\"Pid\":{},\"Test\":true,\"Addr\":{{\"Network\":\"unix\",\"String\":\"{}\"}}}}}}'\n",
+  const std::string how = fmt::format(
+      "{{\"Protocol\":\"grpc\",\"ProtocolVersion\":6,\"Pid\":{},\"Test\":true,"
+      "\"Addr\":{{\"Network\":\"unix\",\"String\":\"{}\"}}}}",
       pid, socket);
+  // The address without a host, to Terraform and to OpenTofu.
+  return fmt::format(
+      "TF_REATTACH_PROVIDERS='{{\"registry.terraform.io/pvereconcile/pvereconcile\":{0},"
+      "\"registry.opentofu.org/pvereconcile/pvereconcile\":{0}}}'\n",
+      how);
 }
 
 Result<SocketPlace> SocketPlace::make(const std::string& folder) {
