@@ -93,7 +93,8 @@ bool LifeSign::has_ended(std::string_view mark) {
   if (!is_id(id) || mark.substr(0, slash) != boot_id()) return false;
   const int file = open_own(folder() / (std::string(kPrefix) + std::string(id)));
   if (file < 0) return false;
-  const bool free = flock(file, LOCK_EX | LOCK_NB) == 0;
+  // Shared: several may ask at once, and none of them is to look like the process itself.
+  const bool free = flock(file, LOCK_SH | LOCK_NB) == 0;
   close(file);
   return free;
 }

@@ -1,7 +1,9 @@
 #include "reconciler/ports/life_sign.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,6 +78,15 @@ TEST_F(ALifeSign, EndsWithAKilledProcessAndNotBefore) {
   child.end();
   EXPECT_TRUE(LifeSign::has_ended(child.mark));
   EXPECT_TRUE(LifeSign::has_ended(child.mark)) << "asking changes nothing";
+}
+
+TEST_F(ALifeSign, IsLookedForBySeveralAtOnce) {
+  const Child child;
+  child.end();
+  const int another = open(only_file().c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(flock(another, LOCK_SH | LOCK_NB), 0);
+  EXPECT_TRUE(LifeSign::has_ended(child.mark));
+  close(another);
 }
 
 TEST_F(ALifeSign, OfAProcessThatIsThereIsSeenInItTooAndLeavesNothing) {
