@@ -32,7 +32,7 @@ Schema provider_schema() {
   out.attributes.push_back(
       given("break_lease", Shape::kBool,
             "Take the cluster's lease even where somebody else holds it. Only when you know that holder "
-            "is gone."));
+            "is gone. The lease of a run that was killed on this machine is taken at once without it."));
   out.attributes.push_back(
       given("lease_wait", Shape::kText, "How long to wait for the lease of another run. Default `10m`."));
   std::ranges::sort(out.attributes, {}, &Attribute::name);

@@ -233,9 +233,21 @@ class VmResource final : public Resource {
     return out;
   }
 
-  Answer read(Session& session, const Value& state) const override {
-    const auto vmid = state["vmid"].integer();
-    if (!vmid) return {.value = state, .messages = {{.summary = "No vmid in the state"}}};
+  Answer read(Session& session, const Value& from) const override {
+    const auto vmid = from["vmid"].integer();
+    if (!vmid) return {.value = from, .messages = {{.summary = "No vmid in the state"}}};
+    Value state = from;
+    if (was_never_read(from)) {
+      // Moved here from another provider's type, with no more than name and number. With what the guest has, the plan
+      // shows what the configuration changes about it, instead of every attribute as a new one.
+      if (auto adopted = session.adopt_guest(Vmid{static_cast<std::uint32_t>(*vmid)});
+          adopted && !adopted->document.vms.empty()) {
+        std::vector<std::string> without;
+        state = value_of(adopted->document.vms.front(), schema().attributes, without);
+        set(state, "name", from["name"]);
+        set(state, "deletion_protection", from["deletion_protection"]);
+      }
+    }
     Loaded loaded = session.load(text_of(state, state["smbios_uuid"].text_or_empty()), state["name"].text_or_empty(),
                                  "pvereconcile_vm");
     if (!loaded.document) {
@@ -498,6 +510,13 @@ class VmResource final : public Resource {
   }
 
  private:
+  static bool was_never_read(const Value& state) {
+    return std::ranges::all_of(vm_schema().attributes, [&](const Attribute& attribute) {
+      return attribute.name == "name" || attribute.name == "vmid" || attribute.name == "deletion_protection" ||
+             state[attribute.name].is_null();
+    });
+  }
+
   static Value bare_state(const Value& state) { return Value(Map{{"name", state["name"]}, {"vmid", state["vmid"]}}); }
 
   static bool same_declaration(const Value& prior, const Value& state) {

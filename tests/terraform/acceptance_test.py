@@ -353,6 +353,8 @@ class Acceptance(unittest.TestCase):
         self.config(vm(label="b"), vm(label="d", vmid=302),
                     "\nmoved {\n  from = proxmox_vm_qemu.a\n  to = pvereconcile_vm.b\n}\n",
                     "\nmoved {\n  from = proxmox_virtual_environment_vm.c\n  to = pvereconcile_vm.d\n}\n")
+        shown = self.tf("plan", "-input=false")
+        self.assertNotRegex(shown, r"\+ (cores|memory|size) ", "what the guest has is no news")
         self.apply()
         self.assertEqual([self.simulator.config(vmid) for vmid in (301, 302)], before)
         self.assert_no_changes()

@@ -436,6 +436,27 @@ TEST(Provider, StatesOfOtherTypesAndVersionsAreTakenOver) {
       provider->upgrade("pvereconcile_vm", 0, *decode_json(R"({"disks":[{"name":"a"},{"name":"a"}]})")).messages));
 }
 
+TEST(Provider, AMovedGuestIsReadAsItIs) {
+  Lab lab(kSmall);
+  const auto first = lab.provider();
+  ASSERT_FALSE(has_errors(make(*first, plain_vm(*first, 301, {{"cores", Value(3)}})).messages));
+  const auto second = lab.provider();
+  const Answer moved =
+      second->move("pvereconcile_vm", "registry.terraform.io/bpg/proxmox", "proxmox_virtual_environment_vm",
+                   *decode_json(R"({"id":"301","vm_id":301,"name":"vm-301","node_name":"pve1"})"));
+  const Answer read = second->read("pvereconcile_vm", moved.value);
+  ASSERT_FALSE(has_errors(read.messages)) << text_of(read.messages);
+  EXPECT_EQ(read.value["name"], Value("vm-301"));
+  EXPECT_EQ(read.value["cores"], Value(3));
+  EXPECT_EQ(read.value["disks"]["root"]["size"], Value("4GiB"));
+  EXPECT_EQ(read.value["deletion_protection"], Value(true));
+  // What was read once is what somebody declares: it is not filled again.
+  const Value little = conformed(Value(Map{{"name", Value("vm-301")}, {"vmid", Value(301)}}), vm_attributes(*second));
+  const Answer applied = make(*second, little, read.value);
+  ASSERT_FALSE(has_errors(applied.messages)) << text_of(applied.messages);
+  EXPECT_TRUE(lab.provider()->read("pvereconcile_vm", applied.value).value["cores"].is_null());
+}
+
 TEST(Provider, ValuesOfTheProviderBlockThatAreNotKnownYetFailNothingButTheCluster) {
   KeptLog log;
   Provider provider(open_link, {}, log);
