@@ -538,6 +538,25 @@ vms:
         self.assert_no_changes()
         self.assertEqual(lease(), [])
 
+    def test_the_lease_of_a_killed_command_line_is_not_waited_for(self):
+        self.simulator.stop()
+        self.simulator = Simulator(self.folder, self.program, CLUSTER.replace("clock_scale: 60", "clock_scale: 1"))
+        (self.folder / "whole.yaml").write_text(FLEET + "vms:\n" + "".join(
+            f"  web-{i}: {{vmid: {400 + i}, role: specialty-linux, node: pve1, cores: 1, memory: 1GiB, "
+            "disks: {root: {slot: scsi0, size: 8GiB}}}\n" for i in range(8)))
+        lease = lambda: [pool for pool in self.simulator.api("GET", "/pools") if pool["poolid"] == "pvereconcile-lease"]
+        process = subprocess.Popen([self.program, "apply", str(self.folder / "whole.yaml"), "--auto-approve"], env=self.environment(),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.wait_for(lambda: lease() or process.poll() is not None)
+        process.kill()
+        process.wait(20)
+        self.assertTrue(lease(), "it ended before it could be killed")
+        self.config(vm())
+        shown = self.tf("apply", "-auto-approve", "-input=false", extra={"TF_LOG_PROVIDER": "WARN"})
+        self.assertNotIn("waiting for the lease", shown)
+        self.assertIn(301, self.simulator.vmids())
+        self.assertEqual(lease(), [])
+
     def test_interrupted(self):
         self.config(*[vm(label=f"v{i}", vmid=600 + i, cores=1, memory="512MiB") for i in range(10)])
         process = subprocess.Popen([self.cli, "apply", "-auto-approve", "-no-color", "-parallelism=2"], cwd=self.work,
