@@ -87,6 +87,14 @@ std::shared_ptr<Work> start_work(World& world, int vmid, StartOptions options) {
     for (const auto& [key, text] : errors) raw->warn(text.substr(0, text.size() - 1));
     for (const Drive& drive : drives_of(vm->config.values)) {
       if (!drive.has_volume()) continue;
+      // Fact: PVE writes the cloud-init image anew before each start, and makes its volume again where it is gone.
+      if (const auto id = parse_volume_id(drive.file);
+          drive.is_cloudinit() && id && !find_volume(w, drive.file, vm->node)) {
+        const std::string format = drive.file.ends_with(".qcow2") ? "qcow2" : "raw";
+        static_cast<void>(allocate_volume(
+            w, vm->node, {.storage = id->storage, .format = format, .vmid = vmid, .size = 4 << 20, .key = "cloudinit"},
+            [raw](std::string line) { raw->log(std::move(line)); }));
+      }
       if (const auto missing = activation_problem(w, drive.file, vm->node, true)) {
         raw->takes("activate", missing->delay, [text = missing->text] { fail(text); });
         return;
