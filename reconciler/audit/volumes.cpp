@@ -6,6 +6,7 @@
 
 #include "reconciler/audit/auditor.h"
 #include "reconciler/base/text.h"
+#include "reconciler/model/retired.h"
 
 namespace pvr {
 namespace {
@@ -67,12 +68,22 @@ void Auditor::audit_volumes() {
     const bool shared = storage != facts_.storages.end() && storage->second.shared;
     return std::pair(id, shared ? std::string() : node);
   };
+  // Two entries of storage.cfg may show one dataset: a zvol in use is in use under either name.
+  std::set<std::pair<std::string, std::string>> zvols;
+  const auto zvol = [&](const VolumeId& id, const std::string& node) {
+    const LiveStorage* storage = live_.storage(id.storage);
+    return storage != nullptr && storage->type == "zfspool"
+               ? std::pair(fmt::format("{}/{}", property_of(*storage, "pool"), last_component(id.name)), node)
+               : std::pair<std::string, std::string>();
+  };
   for (const LiveVm& vm : live_.vms) {
     guests.insert(vm.vmid);
     if (vm.is_container || !vm.readable || vm.has_snapshots() || !vm.lock.empty()) unclear.insert(vm.vmid);
     for (const LiveDrive& drive : vm.drives) {
       for (const auto* held : {&drive.current, &drive.pending}) {
-        if (*held && (*held)->volume) used.insert(place(*(*held)->volume, vm.node));
+        if (!*held || !(*held)->volume) continue;
+        used.insert(place(*(*held)->volume, vm.node));
+        zvols.insert(zvol(*(*held)->volume, vm.node));
       }
     }
   }
@@ -120,6 +131,7 @@ void Auditor::audit_volumes() {
   for (const LiveVolume& volume : live_.volumes) {
     if (volume.content != "images" || !volume.owner) continue;
     if (used.contains({volume.id, volume.node})) continue;
+    if (const auto at = zvol(volume.id, volume.node); !at.first.empty() && zvols.contains(at)) continue;
     const bool has_guest = guests.contains(*volume.owner);
     if (unclear.contains(*volume.owner)) continue;
     const std::string& name = volume.id.name;

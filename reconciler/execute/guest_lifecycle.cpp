@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+#include <vector>
+
 #include "reconciler/execute/guest_text.h"
 #include "reconciler/execute/task_waiter.h"
 
@@ -168,6 +172,27 @@ Status DestroyVmProcedure::destroy(const Params& params, const Facts&, Work& wor
   if (!task) return std::move(task).error().during(doing);
   const Status destroyed = await_task(work, *task);
   if (!destroyed) return Error(destroyed.error()).during(doing);
+  return Done{};
+}
+
+Status DestroyVmProcedure::verify(const Params& params, const Facts& first, const Facts&, Work& work) {
+  if (!first.vm) return Done{};
+  // Fact: PVE only warns in the task's log when it cannot remove a volume, and then nothing names that any more.
+  std::map<std::string, std::vector<VolumeId>> had;
+  for (const LiveDrive& drive : first.vm->drives)
+    for (const auto* state : {&drive.current, &drive.pending})
+      if (*state && (*state)->volume && owner_of(*(*state)->volume) == params.vmid)
+        had[(*state)->volume->storage].push_back(*(*state)->volume);
+  for (const auto& [storage, volumes] : had) {
+    const auto listed = work.pve().volumes(first.vm->node, storage, params.vmid);
+    if (!listed) continue;
+    for (const LiveVolume& volume : *listed)
+      if (std::ranges::find(volumes, volume.id) != volumes.end())
+        work.warn(
+            fmt::format("PVE could not remove {} of vm {}, and no configuration names it any more. When nothing "
+                        "uses it, free it with: pvesm free {}",
+                        to_text(volume.id), params.vmid.number, to_text(volume.id)));
+  }
   return Done{};
 }
 

@@ -91,6 +91,8 @@ struct DestroyVmProcedure {
     return seen.identified && !seen.is_protected && !seen.running ? Phase::kPresent : Phase::kConflict;
   }
   [[nodiscard]] static Status destroy(const Params& params, const Facts& facts, Work& work);
+  /// Warns of each of the guest's volumes that is still there.
+  [[nodiscard]] static Status verify(const Params& params, const Facts& first, const Facts& last, Work& work);
   static const Step<DestroyVmProcedure> kSteps[];
 };
 inline constexpr Step<DestroyVmProcedure> DestroyVmProcedure::kSteps[] = {

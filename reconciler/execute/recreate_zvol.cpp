@@ -462,6 +462,13 @@ Result<SwapZvolProcedure::Facts> SwapZvolProcedure::observe(const Params& params
     facts.seen.staged = staged->has_value();
     const auto at = std::ranges::find(*on_target, to_text(*held), came_from);
     facts.seen.renamed = at != on_target->end();
+    // Pointed already, and the task died before PVE made it the guest's: said again, PVE does.
+    if (facts.seen.renamed && facts.seen.stopped && !drive->pending_delete && drive->pending &&
+        drive->pending->volume == VolumeId{.storage = params.storage, .name = std::string(last_component(at->name))}) {
+      Drive pointed = *drive->current;
+      pointed.volume = drive->pending->volume;
+      facts.seen.waits = !(pointed == *drive->pending);
+    }
     if (facts.seen.renamed)
       facts.zvol = std::move(*at);
     else

@@ -80,16 +80,23 @@ std::string renamed_by_swap(const VolumeId& volume, std::string_view node, const
   return {};
 }
 
+// Two entries of storage.cfg may show one dataset: what counts is the zvol, not the name it is called by.
+std::string place_of(const VolumeId& volume, const StorageTable& storages) {
+  const StorageView* storage = storages.find(volume.storage);
+  if (storage == nullptr || !storage->has_zvols()) return to_text(volume);
+  return fmt::format("{}/{}", storage->dataset, last_component(volume.name));
+}
+
 // Volumes that no slot of a desired disk holds: other slots, unusedN, and volumes in no key at all.
 std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, const StorageTable& storages) {
   std::vector<Candidate> list;
-  std::vector<VolumeId> referenced;
+  std::vector<std::string> referenced;
   const std::string_view node =
       guest != nullptr ? std::string_view(guest->node) : std::string_view(vm.node ? *vm.node : "");
   if (guest != nullptr) {
     for (const LiveDrive& drive : guest->drives) {
       for (const auto* state : {&drive.current, &drive.pending})
-        if (*state && (*state)->volume) referenced.push_back(*(*state)->volume);
+        if (*state && (*state)->volume) referenced.push_back(place_of(*(*state)->volume, storages));
       const Drive* leaving = waits_for_removal(&drive);
       const Drive* configured = leaving != nullptr ? leaving : drive.configured();
       if (configured == nullptr || !configured->volume || configured->medium != Drive::Medium::kDisk) continue;
@@ -104,7 +111,7 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
     std::ranges::sort(referenced);
   }
   for (const LiveVolume* volume : storages.owned_by(vm.vmid)) {
-    if (std::ranges::binary_search(referenced, volume->id) || !is_guest_disk(volume->id)) continue;
+    if (!is_guest_disk(volume->id) || std::ranges::binary_search(referenced, place_of(volume->id, storages))) continue;
     if (!volume->node.empty() && !node.empty() && volume->node != node) continue;
     if (!volume->content.empty() && volume->content != "images") continue;
     if (is_known_retired(volume->id, node, storages)) continue;
@@ -203,7 +210,9 @@ std::vector<DiskBinding> bind_disks(const ResolvedVm& vm, const LiveVm* guest, c
   std::vector<std::vector<std::size_t>> fitting(vm.disks.size());
   for (std::size_t i = 0; i < vm.disks.size(); ++i) {
     const ResolvedDisk& disk = vm.disks[i];
-    if (bindings[i].drive != nullptr || disk.absent || disk.detached || is_cloud_init(disk)) continue;
+    // A slot that waits to be emptied takes nothing yet.
+    const bool free_slot = bindings[i].match == DiskMatch::kMissing;
+    if (!free_slot || disk.absent || disk.detached || is_cloud_init(disk)) continue;
     for (std::size_t c = 0; c < free.size(); ++c) {
       if (!fits(disk, free[c], storages)) continue;
       fitting[i].push_back(c);

@@ -161,6 +161,16 @@ void compare_zvol(const DiskContext& c, DiskDiff& out, std::string_view key, con
   keep(c, out, std::move(change));
 }
 
+// Under this name there is nothing any more: the original was put away after its copy had been verified.
+bool is_half_exchanged(const LiveHost& host, const LiveDataset& made) {
+  const std::string_view replaces = mark_of(made, mark::kReplaces);
+  const std::string_view verified = mark_of(made, mark::kVerified);
+  if (replaces.empty() || verified.empty()) return false;
+  const auto old =
+      std::ranges::find(host.datasets, replaces, [](const LiveDataset& other) { return other.text("guid"); });
+  return old != host.datasets.end() && is_hidden_name(old->name) && mark_of(*old, mark::kGuard) == verified;
+}
+
 // What the marks say about work that was interrupted.
 Unfinished unfinished_of(const DiskContext& c, const VolumeId& volume) {
   const StorageView* storage = c.storages.find(volume.storage);
@@ -175,10 +185,20 @@ Unfinished unfinished_of(const DiskContext& c, const VolumeId& volume) {
     return held ? Unfinished::kHeld : Unfinished::kNothing;
   }
   const LiveDataset* made = host->dataset(work_zvol(name));
-  if (made != nullptr && !mark_of(*made, mark::kReplaces).empty()) return Unfinished::kExchange;
+  if (made != nullptr && is_half_exchanged(*host, *made)) return Unfinished::kExchange;
   const bool swapped = std::ranges::any_of(
       host->datasets, [&](const LiveDataset& other) { return mark_of(other, mark::kSwapFrom) == to_text(volume); });
   return swapped ? Unfinished::kSwap : Unfinished::kNothing;
+}
+
+// What an interrupted exchange has made of a volume that is gone; empty: nothing.
+std::string copy_of_missing(const DiskContext& c, const VolumeId& volume) {
+  const StorageView* storage = c.storages.find(volume.storage);
+  const LiveHost* host = c.storages.host(c.guest.node);
+  if (storage == nullptr || host == nullptr || !storage->has_zvols()) return {};
+  std::string name = work_zvol(fmt::format("{}/{}", storage->dataset, volume.name));
+  const LiveDataset* made = host->dataset(name);
+  return made != nullptr && !mark_of(*made, mark::kReplaces).empty() ? std::move(name) : std::string();
 }
 
 // Storage, format and size: where the volume lies.
@@ -303,6 +323,8 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
                     .live_slot = out.live_slot,
                     .volume = out.volume};
       gone.blocked = std::move(missing->why);
+      if (const std::string copy = copy_of_missing(c, *binding.volume); !copy.empty())
+        gone.blocked += fmt::format("; {} is a copy of it that was begun and not ended", copy);
       gone.remedy = std::move(missing->remedy);
       return gone;
     }

@@ -93,6 +93,10 @@ class GuestPlanner {
   [[nodiscard]] const StorageView* target_storage(const DiskDiff& disk, const std::string& storage,
                                                   const std::string& what);
   [[nodiscard]] std::string replication_refuses(const DiskDiff& disk, const StorageView& target) const;
+  // Fact: PVE refuses to write a drive of a replicated guest that it can neither replicate nor is told to leave out,
+  // also where the drive has been there before. Empty: it does not.
+  [[nodiscard]] std::string replication_refuses_write(const DiskDiff& disk, const VolumeId& volume) const;
+  [[nodiscard]] bool left_out_of_replication(const DiskDiff& disk) const;
   void add_disk(const DiskDiff& disk);
   void attach(const DiskDiff& disk);
   void take_away(const DiskDiff& disk);

@@ -9,6 +9,7 @@
 #include "reconciler/planning/compare.h"
 #include "reconciler/planning/diff_vm.h"
 #include "reconciler/planning/plan_builder.h"
+#include "reconciler/planning/power_obstacle.h"
 
 namespace pvr {
 namespace {
@@ -287,6 +288,8 @@ void plan_clone(PlanBuilder& b, const ResolvedVm& vm, const StorageTable& storag
              "plan again when that is over", false);
     return;
   }
+  if (const auto missing = start_obstacle(*source, storages))
+    return block_vm(b, vm, fmt::format("of guest {}, {}", source->vmid.number, missing->why), missing->remedy, false);
   const std::string storage = vm.linked_clone ? std::string() : common_storage(vm, *source);
   ByteSize bytes{};
   for (const LiveDrive& drive : source->drives) {
@@ -369,6 +372,12 @@ void plan_guest_removal(PlanBuilder& b, const ResolvedVm& vm, const LiveVm& gues
   }
   if (!guest.lock.empty())
     return b.block(address, what, fmt::format("it is locked ({})", guest.lock), "plan again when that is over", false);
+  // Fact: with the guest PVE drops its replication jobs, and with those the knowledge of the replicas: those stay.
+  const auto job = std::ranges::find(b.live.replication, vm.vmid, &LiveReplication::guest);
+  if (job != b.live.replication.end())
+    return b.block(
+        address, what, fmt::format("it is replicated to {}, and PVE would leave the replicas there", job->target),
+        fmt::format("pvesh delete /cluster/replication/{}; plan again when PVE has removed the replicas", job->id));
   if (guest.is_template) {
     for (const LiveDrive& drive : guest.drives) {
       if (drive.current && drive.current->volume && b.storages.has_children(*drive.current->volume)) {

@@ -7,6 +7,13 @@
 
 namespace pvr {
 
+namespace {
+
+constexpr const char* kMakeReplicable =
+    "state replicate: off on the disk, put it on a zfspool storage, or remove the replication job";
+
+}  // namespace
+
 bool GuestPlanner::plugs(DriveSlot slot) const {
   // Fact: scsi and virtio drives come and go in a running guest with hotplug disk; the other buses wait for a
   // restart.
@@ -88,12 +95,28 @@ const StorageView* GuestPlanner::target_storage(const DiskDiff& disk, const std:
   return view;
 }
 
-std::string GuestPlanner::replication_refuses(const DiskDiff& disk, const StorageView& target) const {
+bool GuestPlanner::left_out_of_replication(const DiskDiff& disk) const {
   const Resolved* wish = desired(disk).settings.find("replicate");
-  const LiveDrive* drive = guest_.drive(disk.desired_slot);
-  const OptionValue* present = drive != nullptr && drive->current ? drive->current->options.find("replicate") : nullptr;
-  if ((wish != nullptr && wish->value == OptionValue(false)) || (present != nullptr && *present == OptionValue(false)))
-    return {};
+  const LiveDrive* drive = guest_.drive(disk.live_slot.value_or(disk.desired_slot));
+  const Drive* configured = drive != nullptr ? drive->configured() : nullptr;
+  const OptionValue* present = configured != nullptr ? configured->options.find("replicate") : nullptr;
+  const OptionValue* counts = wish != nullptr && !wish->finding_only ? &wish->value : present;
+  return counts != nullptr && *counts == OptionValue(false);
+}
+
+std::string GuestPlanner::replication_refuses_write(const DiskDiff& disk, const VolumeId& volume) const {
+  const StorageView* storage = b_.storages.find(volume.storage);
+  if (storage == nullptr || storage->shared || storage->has_zvols() || left_out_of_replication(disk)) return {};
+  const auto job = std::ranges::find(b_.live.replication, vm_.vmid, &LiveReplication::guest);
+  if (job == b_.live.replication.end()) return {};
+  return fmt::format(
+      "the guest is replicated to {}, and PVE refuses every change of a drive on storage \"{}\", which it "
+      "cannot replicate",
+      job->target, storage->id);
+}
+
+std::string GuestPlanner::replication_refuses(const DiskDiff& disk, const StorageView& target) const {
+  if (left_out_of_replication(disk)) return {};
   const auto refuses = [&](const std::string& node) { return !target.has_zvols() || !target.on_node(node); };
   for (const LiveReplication& job : b_.live.replication) {
     if (job.guest == vm_.vmid && refuses(job.target)) {
@@ -175,6 +198,10 @@ void GuestPlanner::add_disk(const DiskDiff& disk) {
 void GuestPlanner::attach(const DiskDiff& disk) {
   const bool other_slot = disk.match == DiskMatch::kOtherSlot;
   const std::string what = fmt::format("attach {} as {}", to_text(*disk.volume), to_text(disk.desired_slot));
+  if (const std::string why = replication_refuses_write(disk, *disk.volume); !why.empty()) {
+    b_.block(address(disk), what, why, kMakeReplicable);
+    return;
+  }
   Moment moment = Moment::kNow;
   if (mode_.running && (other_slot || !plugs(disk.desired_slot))) {
     // Another slot is another device for the guest, so it is changed while nobody looks.
@@ -369,6 +396,11 @@ void GuestPlanner::carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment
 
 void GuestPlanner::write_all(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume,
                              const std::vector<const SettingChange*>& changes, Moment moment) {
+  if (changes.empty()) return;
+  if (const std::string why = replication_refuses_write(disk, volume); !why.empty()) {
+    b_.block(address(disk), fmt::format("change {}", to_text(slot)), why, kMakeReplicable);
+    return;
+  }
   std::vector<const SettingChange*> live;
   std::vector<const SettingChange*> pending;
   const LiveDrive* drive = guest_.drive(slot);
@@ -392,6 +424,18 @@ void GuestPlanner::write_all(const DiskDiff& disk, DriveSlot slot, const VolumeI
 void GuestPlanner::grow(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume, Moment moment) {
   const StorageView* view = b_.storages.find(volume.storage);
   const std::string what = fmt::format("grow {} to {}", to_text(slot), to_text(*disk.grow_to));
+  // Fact: PVE resizes what a slot holds, not what waits to get into it.
+  const LiveDrive* drive = guest_.drive(slot);
+  const bool waits = moment == Moment::kNow && drive != nullptr && volume == disk.volume &&
+                     (!drive->current || drive->current->volume != volume);
+  if (waits && mode_.running && allow_.restart) {
+    expect_restart(Moment::kNow);
+    moment = Moment::kAfterRestart;
+  } else if (waits) {
+    b_.block(address(disk), what, fmt::format("{} waits to be put into {}", to_text(volume), to_text(slot)),
+             mode_.running ? "--allow restart, or restart the guest yourself" : "start the guest, then plan again");
+    return;
+  }
   if (view != nullptr) {
     const ByteSize more{disk.grow_to->bytes - disk.live_size.value_or(ByteSize{}).bytes};
     if (const std::optional<std::string> full =

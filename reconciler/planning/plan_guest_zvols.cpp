@@ -113,6 +113,9 @@ std::optional<PlanBuilder::Refusal> GuestPlanner::below_pve_refuses(const Blocks
   if (replicated)
     return PlanBuilder::Refusal{"the guest is replicated, and its replicas would not fit the new zvol",
                                 "remove the replication job and declare it again afterwards"};
+  if (ha_)
+    if (auto obstacle = ha_obstacle(guest_))
+      return PlanBuilder::Refusal{std::move(obstacle->why), std::move(obstacle->remedy)};
   if (guest_.is_template || std::ranges::any_of(blocks.host->datasets, [&](const LiveDataset& other) {
         return other.text("origin").starts_with(blocks.zvol->name + "@");
       }))
@@ -492,6 +495,15 @@ void GuestPlanner::go_on(const DiskDiff& disk) {
   if (storage == nullptr || host == nullptr) return;
   const std::string name = fmt::format("{}/{}", storage->dataset, disk.volume->name);
   const LiveDataset* zvol = host->dataset(name);
+  if (ha_ && disk.unfinished != Unfinished::kHeld && ha_obstacle(guest_)) {
+    b_.block(
+        address(disk), "end an interrupted exchange of zvols",
+        "HA has given the guest up (service state \"error\") and may start it when that is taken back",
+        fmt::format("ha-manager set vm:{0} --state disabled; plan and apply; ha-manager set vm:{0} --state started",
+                    vm_.vmid.number),
+        false);
+    return;
+  }
   Operation op{.address = address(disk)};
   std::string what;
   std::string reason;

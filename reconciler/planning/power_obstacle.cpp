@@ -18,19 +18,26 @@ std::optional<PowerObstacle> missing_volume(const LiveVm& guest, DriveSlot slot,
   // A guest that is still to be cloned has volumes without names.
   if (volume.name.empty() || !storages.is_missing(volume, guest.node)) return std::nullopt;
   const StorageView* storage = storages.find(volume.storage);
+  std::string kept;
+  for (const LiveDrive& drive : guest.drives)
+    if (drive.slot.bus == Bus::kUnused && drive.current && drive.current->volume &&
+        !storages.is_missing(*drive.current->volume, guest.node))
+      kept += fmt::format("{}{} ({})", kept.empty() ? "" : ", ", to_text(drive.slot), to_text(*drive.current->volume));
+  if (!kept.empty()) kept = fmt::format("look first whether its data is in {}; else ", kept);
   return PowerObstacle{
       .why = fmt::format("{} names {}, which is not on the storage{}", to_text(slot), to_text(volume),
                          storage->shared ? "" : fmt::format(" of node {}", guest.node)),
-      .remedy = fmt::format("bring it back (from a backup, or take the guest to where it is), or give it up: qm set {} "
-                            "--delete {}",
-                            guest.vmid.number, to_text(slot))};
+      .remedy = fmt::format("{}bring it back (from a backup, or take the guest to where it is), or give it up: qm set "
+                            "{} --delete {}",
+                            kept, guest.vmid.number, to_text(slot))};
 }
 
 std::optional<PowerObstacle> allocation_obstacle(const LiveVm& guest, const StorageView& target,
                                                  const StorageTable& storages) {
   for (const LiveDrive& drive : guest.drives) {
     for (const std::optional<Drive>* state : {&drive.current, &drive.pending}) {
-      if (!*state || !(*state)->volume) continue;
+      // Fact: a cloud-init volume has a name of its own, and PVE makes it again at the next start.
+      if (!*state || !(*state)->volume || (*state)->medium == Drive::Medium::kCloudInit) continue;
       const VolumeId& volume = *(*state)->volume;
       const StorageView* storage = storages.find(volume.storage);
       // Two entries of storage.cfg may show one dataset.

@@ -283,5 +283,242 @@ TEST(Found, ADiskThatGetsAnotherBusLeavesBehindWhatThatBusDoesNotKnow) {
   EXPECT_THAT(value_of(world.sim(), 101, "virtio0"), HasSubstr("serial=abc"));
 }
 
+constexpr const char* kOddities = R"(
+cluster: {name: lab, seed: 7}
+users:
+  - {name: root@pam, password: secret, tokens: [{id: ci, secret: s-root, privsep: false}]}
+nodes:
+  pve1: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, media: ssd}}}
+  pve2: {cpu: 8, memory: 64GiB, pools: {tank: {size: 1TiB, media: ssd}}}
+storages:
+  z16: {type: zfspool, pool: tank/z16, blocksize: 16k, sparse: 1, content: images}
+  zalias: {type: zfspool, pool: tank/z16, blocksize: 16k, sparse: 1, content: images}
+  files: {type: dir, path: /srv/files, content: images}
+vms:
+  130:
+    node: pve1
+    config: {name: twin, memory: 1024, scsihw: virtio-scsi-single, scsi0: "z16:vm-130-disk-0,discard=on,iothread=1,size=4G",
+             scsi1: "files:130/vm-130-disk-0.raw,iothread=1,size=2G"}
+  131:
+    node: pve1
+    config: {name: ill, memory: 1024, scsihw: virtio-scsi-single, scsi0: "z16:vm-131-disk-0,discard=on,iothread=1,size=4G"}
+  132:
+    node: pve1
+    status: running
+    config: {name: other, memory: 1024, scsihw: virtio-scsi-pci, boot: "order=scsi0", scsi0: "zalias:vm-132-disk-0,size=4G"}
+  133:
+    node: pve1
+    config: {name: seeded, memory: 1024, scsihw: virtio-scsi-single, ide2: "z16:vm-133-cloudinit,media=cdrom",
+             scsi0: "z16:vm-133-disk-0,discard=on,iothread=1,size=4G"}
+  900:
+    node: pve1
+    template: true
+    config: {name: debian, memory: 1024, scsihw: virtio-scsi-single, scsi0: "z16:base-900-disk-0,size=4G"}
+replication: {130-0: {target: pve2, schedule: "*/15"}}
+ha: {resources: {"vm:131": {state: started}}}
+)";
+
+std::string odd_fleet(const std::string& vms) {
+  return "version: 1\nstorages: {z16: {manage: false}, zalias: {manage: false}, files: {manage: false, backing: "
+         "ext4}}\nlanes: {pinned: {pve1: z16, pve2: z16}}\nvms:\n" +
+         vms;
+}
+
+void lose_volume(World& world, const std::string& name) {
+  int lost = 0;
+  world.sim().inspect([&](pvesim::World& inside) {
+    for (auto& [key, backing] : inside.backings) lost += static_cast<int>(backing.volumes.erase(name));
+  });
+  ASSERT_EQ(lost, 1) << name;
+}
+
+template <class Kind>
+bool plans(const PlanResult& planned) {
+  return std::ranges::any_of(planned.plan.operations, [](const Operation& operation) {
+    return std::holds_alternative<Kind>(operation.procedure);
+  });
+}
+
+TEST(Found, ATemplateWhoseVolumeIsGoneIsNotCloned) {
+  World world(kOddities);
+  lose_volume(world, "base-900-disk-0");
+  const auto document = fleet(odd_fleet(
+      "  fresh: {vmid: 200, node: pve1, lane: pinned, clone: debian, disks: {root: {slot: scsi0, size: 4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_TRUE(planned.plan.operations.empty()) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 names z16:base-900-disk-0, which is not on the storage"));
+}
+
+// PVE refuses each write of such a drive, and says so only then.
+TEST(Found, ADriveThatCannotBeReplicatedIsChangedOnlyWhereItIsLeftOut) {
+  World world(kOddities);
+  const auto with = [](const std::string& more) {
+    return fleet(
+        odd_fleet("  twin: {vmid: 130, node: pve1, lane: pinned, disks: {data: {slot: scsi1, size: 2GiB, "
+                  "storage: files, discard: on" +
+                  more + "}}}\n"));
+  };
+  const PlanResult refused = plan_fleet(world, with(""));
+  EXPECT_TRUE(refused.plan.operations.empty()) << text_of(refused.plan);
+  EXPECT_THAT(text_of(refused.plan), HasSubstr("replicated to pve2, and PVE refuses every change of a drive on"));
+  const PlanResult allowed = plan_fleet(world, with(", replicate: false"));
+  const ApplyReport report = world.run_plan(allowed.plan);
+  EXPECT_TRUE(report.all_done()) << text_of(allowed.plan) << text_of(report);
+  EXPECT_THAT(value_of(world.sim(), 130, "scsi1"), HasSubstr("discard=on"));
+  EXPECT_THAT(value_of(world.sim(), 130, "scsi1"), HasSubstr("replicate=0"));
+  EXPECT_TRUE(plan_fleet(world, with(", replicate: false")).plan.empty());
+}
+
+// With the guest PVE drops its jobs, and the replicas belong to nobody any more.
+TEST(Found, AReplicatedGuestIsNotDestroyed) {
+  World world(kOddities);
+  const auto document = fleet(odd_fleet("  twin: {vmid: 130, state: absent}\n"));
+  const PlanResult refused = plan_fleet(world, document);
+  EXPECT_TRUE(refused.plan.operations.empty()) << text_of(refused.plan);
+  EXPECT_THAT(text_of(refused.plan), HasSubstr("PVE would leave the replicas there"));
+  world.sim().advance(std::chrono::minutes(20));  // replicas are made
+  ASSERT_EQ(world.sim().admin_call("DELETE", "/cluster/replication/130-0").status, 200);
+  world.sim().advance(std::chrono::minutes(5));
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_TRUE(world.run_plan(planned.plan).all_done()) << text_of(planned.plan);
+  for (const pvesim::VolumeInfo& one : world.sim().volumes()) EXPECT_NE(one.owner, 130) << one.node << one.volid;
+}
+
+// PVE says in the log of its task only that it could not remove a volume.
+TEST(Found, AVolumeThatOutlivesItsGuestIsNamed) {
+  World world(kCluster);
+  world.sim().hold_zvol("pve1", "tank/z16/vm-101-disk-0", "4711 (dd)");
+  const ApplyReport report =
+      world.run_plan(plan_fleet(world, fleet("version: 1\nvms: {db: {vmid: 101, state: absent}}\n")).plan);
+  EXPECT_FALSE(world.sim().vm_exists(101)) << text_of(report);
+  ASSERT_TRUE(world.sim().volume("z16:vm-101-disk-0"));
+  ASSERT_EQ(report.operations.size(), 1U);
+  EXPECT_THAT(report.operations[0].warnings, ::testing::Contains(HasSubstr("pvesm free z16:vm-101-disk-0")));
+}
+
+// A drive that a running guest did not take up yet cannot grow.
+TEST(Found, ADiskThatWaitsForARestartGrowsAfterIt) {
+  World world(kCluster);
+  for (const auto& [key, text] : {std::pair("hotplug", "0"), std::pair("scsi5", "files:1")}) {
+    const auto answer = world.sim().admin_call("PUT", "/nodes/pve1/qemu/100/config", {{key, text}});
+    ASSERT_EQ(answer.status, 200) << answer.reason;
+  }
+  ASSERT_EQ(value_of(world.sim(), 100, "scsi5"), "");
+  const auto document =
+      fleet(fleet_of("  app: {vmid: 100, node: pve1, lane: pinned, disks: {extra: {slot: scsi5, size: 3GiB, storage: "
+                     "files}}}\n"));
+  const PlanResult waits = plan_fleet(world, document, nullptr, {});
+  EXPECT_FALSE(plans<ResizeDisk>(waits)) << text_of(waits.plan);
+  EXPECT_THAT(text_of(waits.plan), HasSubstr("waits to be put into scsi5"));
+  const PlanResult planned = plan_fleet(world, document);
+  const ApplyReport report = world.run_plan(planned.plan);
+  EXPECT_TRUE(report.all_done()) << text_of(planned.plan) << text_of(report);
+  const std::string drive = value_of(world.sim(), 100, "scsi5");
+  const auto grown = world.sim().volume(drive.substr(0, drive.find(',')));
+  ASSERT_TRUE(grown) << drive;
+  EXPECT_EQ(grown->size, 3LL << 30);
+  EXPECT_TRUE(plan_fleet(world, document).plan.empty());
+}
+
+// Nothing is renamed below a guest that HA may start when somebody takes the error back.
+TEST(Found, TheDisksOfAGuestThatHaHasGivenUpAreLeftAlone) {
+  World world(kOddities);
+  world.sim().inspect([](pvesim::World& inside) { inside.ha_resources.at("vm:131").crm_state = "error"; });
+  const auto document = fleet(odd_fleet(
+      "  ill: {vmid: 131, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 4GiB, volblocksize: 64k}}}\n"));
+  const PlanResult planned = plan_fleet(world, document, &world.zfs());
+  EXPECT_FALSE(plans<RecreateZvol>(planned)) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("HA has given the guest up"));
+}
+
+// Two entries of storage.cfg show one dataset: the disk under its other name is no second one.
+TEST(Found, ADiskUnderAnotherNameIsNotAttachedTwice) {
+  World world(kOddities);
+  const auto document = fleet(odd_fleet(
+      "  other: {vmid: 132, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 4GiB, storage: zalias}, data: "
+      "{slot: scsi1, size: 4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_TRUE(plans<AddDisk>(planned)) << text_of(planned.plan);
+  EXPECT_FALSE(plans<AttachVolume>(planned)) << text_of(planned.plan);
+  // Nor does it come back into the slot it is about to leave.
+  const auto asked = world.sim().admin_call("PUT", "/nodes/pve1/qemu/132/config", {{"delete", "scsi0"}});
+  ASSERT_THAT(world.sim().vm_config_text(132), HasSubstr("delete: scsi0")) << asked.reason;
+  const PlanResult leaving = plan_fleet(world, document);
+  EXPECT_FALSE(plans<AttachVolume>(leaving)) << text_of(leaving.plan);
+  EXPECT_THAT(text_of(leaving.plan), HasSubstr("scsi0 still holds zalias:vm-132-disk-0, which waits for its removal"));
+}
+
+TEST(Found, TheAuditKnowsADiskUnderItsOtherName) {
+  World world(kOddities);
+  const auto pve = world.client();
+  const auto audited = audit_cluster(*pve, world.clock(), nullptr, {});
+  ASSERT_TRUE(audited) << audited.error().text();
+  for (const AuditFinding& finding : audited->report.findings)
+    EXPECT_FALSE(finding.rule == "P2" && finding.subject.ends_with("z16:vm-132-disk-0")) << finding.subject;
+}
+
+// PVE writes the cloud-init image anew before each start, wherever the old one is.
+TEST(Found, ACloudInitVolumeThatIsGoneIsNoObstacle) {
+  World world(kOddities);
+  lose_volume(world, "vm-133-cloudinit");
+  const auto document = fleet(odd_fleet(
+      "  seeded: {vmid: 133, node: pve1, lane: pinned, state: running, disks: {root: {slot: scsi0, size: 4GiB}, data: "
+      "{slot: scsi1, size: 2GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  const ApplyReport report = world.run_plan(planned.plan);
+  EXPECT_TRUE(report.all_done()) << text_of(planned.plan) << text_of(report);
+  EXPECT_TRUE(world.sim().vm_running(133));
+  EXPECT_TRUE(world.sim().volume("z16:vm-133-cloudinit"));
+  EXPECT_TRUE(plan_fleet(world, document).plan.empty());
+}
+
+// Somebody removed the volume that was being copied: what there is of the copy does not take its place.
+TEST(Found, ACopyThatWasNotVerifiedIsNoDisk) {
+  World world(kOddities);
+  lose_volume(world, "vm-133-disk-0");
+  NewZvol half{.name = "tank/z16/pvereconcile-new-vm-133-disk-0", .size = 4_GiB, .volblocksize = 64_KiB};
+  half.properties.set("pvereconcile:replaces", "4711");
+  half.properties.set("pvereconcile:guard", "20260101T000000Z");
+  half.properties.set("pvereconcile:settled", "no");
+  ASSERT_TRUE(world.zfs().create_zvol("pve1", half));
+  const auto document = fleet(odd_fleet(
+      "  seeded: {vmid: 133, node: pve1, lane: pinned, state: running, disks: {root: {slot: scsi0, size: 4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document, &world.zfs());
+  EXPECT_TRUE(planned.plan.operations.empty()) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 names z16:vm-133-disk-0, which is not on the storage"));
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("tank/z16/pvereconcile-new-vm-133-disk-0 is a copy of it"));
+}
+
+// The task that points the drive at the renamed zvol died when it had only noted what it was to do.
+TEST(Found, ASwapWhoseLastWordOnlyWaitsIsEnded) {
+  World world(kLab);
+  const Vmid db{121};
+  constexpr DriveSlot kScsi0 = {Bus::kScsi, 0};
+  const auto before = world.sim().volume("z16:vm-121-disk-0");
+  ASSERT_TRUE(before);
+  ASSERT_TRUE(world.run({MoveDisk{.vmid = db, .slot = kScsi0, .volume = volume("z16:vm-121-disk-0"), .storage = "z64"}})
+                  .all_done());
+  const SwapZvol swap{.vmid = db,
+                      .slot = kScsi0,
+                      .volume = {.storage = "z64"},
+                      .storage = "z16",
+                      .node = "pve1",
+                      .from = "tank/vbs64k",
+                      .to = "tank/vbs16k"};
+  world.sim().add_fault({.action = pvesim::FaultAction::kTaskFail, .task = "qmconfig", .step = "apply*"});
+  const ApplyReport cut = world.run_with_host(World::plan_of({swap}));
+  ASSERT_FALSE(cut.all_done()) << text_of(cut);
+  ASSERT_THAT(world.sim().vm_config_text(121), HasSubstr("[PENDING]"));
+  world.sim().clear_faults();
+  const ApplyReport report = world.run_with_host(World::plan_of({swap}));
+  EXPECT_TRUE(report.all_done()) << text_of(report);
+  const std::string drive = value_of(world.sim(), 121, "scsi0");
+  const auto now = world.sim().volume(drive.substr(0, drive.find(',')));
+  ASSERT_TRUE(now) << drive;
+  EXPECT_EQ(now->fingerprint, before->fingerprint);
+  EXPECT_THAT(world.sim().vm_config_text(121), ::testing::Not(HasSubstr("[PENDING]")));
+  EXPECT_EQ(world.sim().start_vm(121), "OK");
+}
+
 }  // namespace
 }  // namespace pvr::scenario
