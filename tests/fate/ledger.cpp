@@ -84,6 +84,7 @@ Ledger::View Ledger::look() const {
     for (const std::string& by : volume.referenced_by) {
       const auto colon = by.find(':');
       const std::string key = by.substr(colon + 1);
+      if (key.starts_with("unused")) view.kept.emplace(std::stoi(by.substr(0, colon)), volume.fingerprint);
       if (is_slot(key) && !leaving(by))
         view.attached.emplace(std::pair(std::stoi(by.substr(0, colon)), volume.fingerprint), key);
     }
@@ -160,6 +161,7 @@ void Ledger::open(const Wishes& wishes) {
   const View view = look();
   precious_ = view.referenced;
   homes_ = view.attached;
+  doom(view);
   tolerated_orphans_ = view.unreferenced;
   tolerated_offences_ = view.offences;
   drives_ = view.drives;
@@ -179,12 +181,32 @@ void Ledger::open(const Wishes& wishes) {
   tasks_seen_ = sim_.tasks().size();
 }
 
+void Ledger::doom(const View& view) {
+  for (const auto& [home, slot] : view.attached)
+    if (wishes_.doomed.contains(fmt::format("{}:{}", home.first, slot))) doomed_.insert(home.second);
+}
+
+bool Ledger::is_kept(const View& view, int vmid, const std::string& slot, std::uint64_t content,
+                     const std::string& told) const {
+  if (!view.kept.contains({vmid, content})) return false;
+  const auto config = sim_.vm_config(vmid);
+  const auto drive = config.find(slot);
+  if (drive == config.end()) return false;
+  const std::string volume = volume_of(drive->second);
+  return !sim_.volume(volume) &&
+         told.find(fmt::format("{} names {}, which is not on the storage", slot, volume)) != std::string::npos;
+}
+
 void Ledger::others(const std::function<void()>& act) {
   const View before = look();
   act();
   const View after = look();
-  for (const auto& [content, where] : before.referenced)
-    if (!after.referenced.contains(content)) precious_.erase(content);
+  doom(after);
+  for (const auto& [content, where] : before.referenced) {
+    if (after.referenced.contains(content)) continue;
+    precious_.erase(content);
+    std::erase_if(homes_, [&](const auto& home) { return home.first.second == content; });
+  }
   for (const auto& [content, where] : after.referenced)
     if (!before.referenced.contains(content)) precious_.emplace(content, where);
   // Taken out while the tool was changing it: the configuration named a volume that was just being renamed.
@@ -227,11 +249,9 @@ std::vector<std::string> Ledger::broken(bool at_rest) {
   for (const auto& [content, where] : precious_) {
     if (view.referenced.contains(content) || adrift_.contains(content)) continue;
     // What was asked for is no loss.
-    const bool wanted = std::ranges::any_of(homes_, [&](const auto& home) {
-      return home.first.second == content &&
-             (wishes_.absent.contains(home.first.first) ||
-              wishes_.may_go.contains(fmt::format("{}:{}", home.first.first, home.second)));
-    });
+    const bool wanted = doomed_.contains(content) || std::ranges::any_of(homes_, [&](const auto& home) {
+                          return home.first.second == content && wishes_.absent.contains(home.first.first);
+                        });
     const bool of_absent = std::ranges::any_of(
         wishes_.absent, [&](int vmid) { return where.find(fmt::format("vm-{}-", vmid)) != std::string::npos; });
     if ((wanted || of_absent) && wishes_.allow.destroy) continue;
@@ -294,7 +314,8 @@ std::vector<std::string> Ledger::broken(bool at_rest) {
   return found;
 }
 
-std::vector<std::string> Ledger::broken_at_rest(const std::string& told) {
+std::vector<std::string> Ledger::broken_at_rest(const std::string& told,
+                                                const std::function<bool(const std::string&)>& audited) {
   std::vector<std::string> found = broken(true);
   const View view = look();
   for (const auto& [home, slot] : homes_) {
@@ -302,6 +323,7 @@ std::vector<std::string> Ledger::broken_at_rest(const std::string& told) {
     const auto& [vmid, content] = home;
     if (adrift_.contains(content)) continue;
     if (wishes_.absent.contains(vmid) || wishes_.may_go.contains(fmt::format("{}:{}", vmid, slot))) continue;
+    if (is_kept(view, vmid, slot, content, told)) continue;
     found.push_back(fmt::format("The content of {} of guest {} is in no slot of it any more.", slot, vmid));
   }
   // What has two names is told by one.
@@ -311,7 +333,7 @@ std::vector<std::string> Ledger::broken_at_rest(const std::string& told) {
     return told.find("z16" + name) != std::string::npos || told.find("zalias" + name) != std::string::npos;
   };
   for (const std::string& volume : view.unreferenced)
-    if (!tolerated_orphans_.contains(volume) && !is_told(volume))
+    if (!tolerated_orphans_.contains(volume) && !is_told(volume) && !audited(volume))
       found.push_back(fmt::format("Volume {} was left behind and nothing names it.", volume));
   for (const int vmid : expected_running_) {
     if (wishes_.may_stop.contains(vmid) || !sim_.vm_exists(vmid) || sim_.vm_running(vmid)) continue;

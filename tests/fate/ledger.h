@@ -32,14 +32,17 @@ class Ledger {
   /// After any run, however it ended. One sentence per broken promise.
   [[nodiscard]] std::vector<std::string> broken() { return broken(false); }
   /// When all faults are over and the runs have ended: besides, everything is in its place. `told`: what the last plan
-  /// names as blocked; what a person is told about is not left behind.
-  [[nodiscard]] std::vector<std::string> broken_at_rest(const std::string& told);
+  /// names as blocked; what a person is told about is not left behind. `audited`: whether the audit names a volume as
+  /// nobody's.
+  [[nodiscard]] std::vector<std::string> broken_at_rest(const std::string& told,
+                                                        const std::function<bool(const std::string&)>& audited);
 
  private:
   struct View {
     std::map<std::uint64_t, std::string> referenced = {};  // content → where
     std::map<std::uint64_t, std::string> anywhere = {};
     std::map<std::pair<int, std::uint64_t>, std::string> attached = {};  // (guest, content) → slot
+    std::set<std::pair<int, std::uint64_t>> kept = {};                   // (guest, content) in an unusedN
     std::set<std::string> unreferenced = {};
     std::map<int, std::string> texts = {};
     std::set<std::string> offences = {};             // "100:scsi0 C2 DRIVE"
@@ -51,6 +54,11 @@ class Ledger {
   /// Looks, and remembers what is adrift: PVE's doing, and nothing anybody could know of later.
   View see();
   void judge_drives(int vmid, View& view) const;
+  /// Content that was in a slot whose disk the fleet wants destroyed, wherever somebody has put it meanwhile.
+  void doom(const View& view);
+  /// The slot names a volume that is gone, and the plan says so: what was in it is kept as an unused disk at least.
+  [[nodiscard]] bool is_kept(const View& view, int vmid, const std::string& slot, std::uint64_t content,
+                             const std::string& told) const;
   /// `at_rest`: what is only half done is no excuse any more.
   [[nodiscard]] std::vector<std::string> broken(bool at_rest);
   [[nodiscard]] std::map<std::string, std::string> foreign_sections() const;
@@ -60,6 +68,7 @@ class Ledger {
   Wishes wishes_ = {};
   std::map<std::uint64_t, std::string> precious_ = {};  // content → where it was
   std::map<std::pair<int, std::uint64_t>, std::string> homes_ = {};
+  std::set<std::uint64_t> doomed_ = {};
   std::set<std::string> tolerated_orphans_ = {};
   std::set<std::uint64_t> adrift_ = {};
   std::set<std::string> tolerated_offences_ = {};

@@ -148,6 +148,7 @@ class Writer {
     } else if (bold(4)) {
       text += ", state: absent";
       wishes_.may_go.insert(fmt::format("{}:{}", vmid, key));
+      wishes_.doomed.insert(fmt::format("{}:{}", vmid, key));
     }
     text += "}\n";
   }

@@ -24,6 +24,7 @@ struct Wishes {
   std::set<int> absent = {};            // to be destroyed
   std::set<std::string> storages = {};  // managed: storage.cfg may change there
   std::set<std::string> may_go = {};    // disks that are to be detached or destroyed: "100:scsi1"
+  std::set<std::string> doomed = {};    // those of them that are to be destroyed
 };
 
 /// `boldness` 0 … 4: how many things differ from what is. The fleet is checked without a cluster only.
