@@ -107,7 +107,8 @@ std::shared_ptr<Work> start_work(World& world, int vmid, StartOptions options) {
   work->takes("start", 1500ms, [raw, vmid] {
     World& w = raw->world();
     if (Vm* vm = w.find_vm(vmid); vm != nullptr) {
-      vm->config.values.erase("lock");
+      // Fact: only the lock of a suspended guest ends with its start.
+      if (config_value(vm->config.values, "lock") == "suspended") vm->config.values.erase("lock");
       begin_qemu(w, *vm);
     }
   });
