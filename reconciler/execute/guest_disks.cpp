@@ -6,6 +6,7 @@
 
 #include "reconciler/execute/guest_text.h"
 #include "reconciler/execute/task_waiter.h"
+#include "reconciler/execute/volume_names.h"
 
 namespace pvr {
 namespace {
@@ -56,6 +57,8 @@ Status AddDiskProcedure::allocate(const Params& params, const Facts& facts, Work
   const std::string doing = fmt::format("adding {} to vm {}", to_text(params.slot), params.vmid.number);
   const Status room = check_space(work);
   if (!room) return Error(room.error()).during(doing);
+  const Status named = check_names(work, *facts.vm, params.storage);
+  if (!named) return Error(named.error()).during(doing);
   std::string text;
   if (!params.import_from.empty()) {
     // Fact: with import-from the size must be 0; the volume gets the image's size.

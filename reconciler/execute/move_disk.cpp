@@ -6,6 +6,7 @@
 
 #include "reconciler/execute/guest_text.h"
 #include "reconciler/execute/task_waiter.h"
+#include "reconciler/execute/volume_names.h"
 
 namespace pvr {
 namespace {
@@ -100,6 +101,8 @@ Status MoveDiskProcedure::await_running(const Params& params, const Facts& facts
 Status MoveDiskProcedure::copy(const Params& params, const Facts& facts, Work& work) {
   const Status room = check_space(work);
   if (!room) return Error(room.error()).during(what(params));
+  const Status named = check_names(work, *facts.vm, params.storage);
+  if (!named) return Error(named.error()).during(what(params));
   auto task = work.pve().move_disk(work.ref(params.vmid), params.slot, params.storage, params.format, params.bandwidth,
                                    params.remove_source, facts.vm->digest);
   if (!task) return std::move(task).error().during(what(params));

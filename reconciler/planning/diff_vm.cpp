@@ -315,17 +315,21 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
   if (out.match == DiskMatch::kInPlace && binding.volume) out.unfinished = unfinished_of(c, *binding.volume);
   if (out.match == DiskMatch::kInPlace && binding.volume && out.unfinished == Unfinished::kNothing &&
       !is_cloud_init(c.disk)) {
-    if (auto missing = missing_volume(c.guest, out.desired_slot, *binding.volume, c.storages)) {
-      // PVE refuses every change of such a drive.
+    auto obstacle = missing_volume(c.guest, out.desired_slot, *binding.volume, c.storages);
+    const bool missing = obstacle.has_value();
+    if (!obstacle && binding.drive != nullptr) obstacle = exchanged_volume(c.guest, *binding.drive);
+    if (!obstacle) obstacle = shared_volume(c.guest, out.desired_slot, *binding.volume);
+    if (obstacle) {
+      // PVE refuses every change of a drive whose volume is gone; and of the others nobody knows which one is meant.
       DiskDiff gone{.name = out.name,
                     .desired_slot = out.desired_slot,
                     .match = out.match,
                     .live_slot = out.live_slot,
                     .volume = out.volume};
-      gone.blocked = std::move(missing->why);
-      if (const std::string copy = copy_of_missing(c, *binding.volume); !copy.empty())
+      gone.blocked = std::move(obstacle->why);
+      if (const std::string copy = missing ? copy_of_missing(c, *binding.volume) : std::string(); !copy.empty())
         gone.blocked += fmt::format("; {} is a copy of it that was begun and not ended", copy);
-      gone.remedy = std::move(missing->remedy);
+      gone.remedy = std::move(obstacle->remedy);
       return gone;
     }
   }

@@ -139,6 +139,17 @@ void GuestPlanner::add_disk(const DiskDiff& disk) {
   const StorageView* view = target_storage(disk, storage, what);
   if (view == nullptr) return;
   AddDisk add{.vmid = vm_.vmid, .slot = disk.desired_slot, .storage = storage, .cloud_init = is_cloud_init(wish)};
+  if (add.cloud_init) {
+    // Fact: a cloud-init volume has one name only, and PVE allocates it under no other.
+    for (const LiveVolume* volume : b_.storages.owned_by(vm_.vmid)) {
+      if (volume->id.storage != storage || volume->id.name.find("-cloudinit") == std::string::npos) continue;
+      if (!volume->node.empty() && volume->node != guest_.node) continue;
+      b_.block(address(disk), what, fmt::format("{} is there already, and no drive names it", to_text(volume->id)),
+               fmt::format("take it: qm set {} --{} {},media=cdrom", vm_.vmid.number, to_text(disk.desired_slot),
+                           to_text(volume->id)));
+      return;
+    }
+  }
   const bool sized_by_pve = add.cloud_init || disk.desired_slot.bus == Bus::kEfi || disk.desired_slot.bus == Bus::kTpm;
   const std::optional<ByteSize> size = desired_size(wish);
   if (!sized_by_pve && !size && !wish.import_from) {
@@ -374,8 +385,10 @@ void GuestPlanner::carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment
       });
       set_aio_after_move(disk, slot, volume);
     }
-    write_all(disk, slot, volume, changes, Moment::kNow);
-    changes.clear();
+    const auto after = std::stable_partition(
+        changes.begin(), changes.end(), [](const SettingChange* change) { return !only_right_somewhere(*change); });
+    write_all(disk, slot, volume, {changes.begin(), after}, Moment::kNow);
+    changes.erase(changes.begin(), after);
   }
   if (move) {
     const VolumeId old = volume;
@@ -426,7 +439,7 @@ void GuestPlanner::grow(const DiskDiff& disk, DriveSlot slot, const VolumeId& vo
   const std::string what = fmt::format("grow {} to {}", to_text(slot), to_text(*disk.grow_to));
   // Fact: PVE resizes what a slot holds, not what waits to get into it.
   const LiveDrive* drive = guest_.drive(slot);
-  const bool waits = moment == Moment::kNow && drive != nullptr && volume == disk.volume &&
+  const bool waits = moment == Moment::kNow && drive != nullptr && !volume.name.empty() && volume == disk.volume &&
                      (!drive->current || drive->current->volume != volume);
   if (waits && mode_.running && allow_.restart) {
     expect_restart(Moment::kNow);

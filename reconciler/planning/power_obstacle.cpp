@@ -54,6 +54,36 @@ std::optional<PowerObstacle> allocation_obstacle(const LiveVm& guest, const Stor
   return std::nullopt;
 }
 
+std::optional<PowerObstacle> exchanged_volume(const LiveVm& guest, const LiveDrive& drive) {
+  if (drive.slot.bus == Bus::kUnused || !drive.current || !drive.pending || drive.pending_delete) return std::nullopt;
+  if (!drive.current->volume || !drive.pending->volume || drive.current->medium != Drive::Medium::kDisk ||
+      drive.current->volume == drive.pending->volume)
+    return std::nullopt;
+  const std::string slot = to_text(drive.slot);
+  return PowerObstacle{
+      .why = fmt::format("{} holds {}, and a change that waits would put {} in its place at the next start", slot,
+                         to_text(*drive.current->volume), to_text(*drive.pending->volume)),
+      .remedy = fmt::format("keep what it holds: qm set {} --revert {}; or restart the guest yourself for the other",
+                            guest.vmid.number, slot)};
+}
+
+std::optional<PowerObstacle> shared_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume) {
+  // A guest that is still to be cloned has volumes without names.
+  if (volume.name.empty()) return std::nullopt;
+  for (const LiveDrive& drive : guest.drives) {
+    const Drive* other = drive.configured();
+    if (drive.slot == slot || drive.slot.bus == Bus::kUnused || other == nullptr || other->volume != volume) continue;
+    return PowerObstacle{
+        .why = fmt::format("{} and {} both name {}: PVE gave a new volume the name of one that was gone", to_text(slot),
+                           to_text(drive.slot), to_text(volume)),
+        .remedy =
+            fmt::format("find out whose data it is, and take the other entry out of the configuration of guest {} "
+                        "by hand",
+                        guest.vmid.number)};
+  }
+  return std::nullopt;
+}
+
 std::optional<PowerObstacle> start_obstacle(const LiveVm& guest, const StorageTable& storages) {
   for (const LiveDrive& drive : guest.drives) {
     const Drive* configured = drive.configured();
@@ -61,6 +91,7 @@ std::optional<PowerObstacle> start_obstacle(const LiveVm& guest, const StorageTa
         drive.slot.bus == Bus::kUnused)
       continue;
     if (auto missing = missing_volume(guest, drive.slot, *configured->volume, storages)) return missing;
+    if (auto exchanged = exchanged_volume(guest, drive)) return exchanged;
   }
   return std::nullopt;
 }

@@ -22,9 +22,15 @@ struct PowerObstacle {
 [[nodiscard]] std::optional<PowerObstacle> allocation_obstacle(const LiveVm& guest, const StorageView& target,
                                                                const StorageTable& storages);
 
-/// A volume that is not there: stopped, the guest would not start again.
+/// Started (again), the guest would not come up, or not with the disks it has now: a volume is not there, or a slot
+/// waits to be given another one.
 [[nodiscard]] std::optional<PowerObstacle> start_obstacle(const LiveVm& guest, const StorageTable& storages);
-/// The same of one drive's volume.
+/// A slot holds one volume, and a change that waits names another. Fact: an entry that waited while its disk was moved
+/// names the volume from before, and the next start brings that back.
+[[nodiscard]] std::optional<PowerObstacle> exchanged_volume(const LiveVm& guest, const LiveDrive& drive);
+/// Two slots name one volume: PVE gave a new volume the name of one that was gone.
+[[nodiscard]] std::optional<PowerObstacle> shared_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume);
+/// What start_obstacle() finds, of one drive's volume.
 [[nodiscard]] std::optional<PowerObstacle> missing_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume,
                                                           const StorageTable& storages);
 

@@ -520,5 +520,92 @@ TEST(Found, ASwapWhoseLastWordOnlyWaitsIsEnded) {
   EXPECT_EQ(world.sim().start_vm(121), "OK");
 }
 
+// Somebody wrote the drive while it was being moved: what waits names the volume from before.
+TEST(Found, AGuestIsNotRestartedIntoTheVolumeFromBeforeAMove) {
+  World world(kCluster);
+  world.sim().inspect([](pvesim::World& inside) {
+    auto& config = inside.vms.at(100).config;
+    config.pending["scsi1"] = "z16:vm-101-disk-0,backup=0,size=2G";
+    config.pending["cores"] = "4";
+  });
+  const auto document =
+      fleet(fleet_of("  app: {vmid: 100, node: pve1, lane: pinned, cores: 4, disks: {data: {slot: scsi1, size: 2GiB, "
+                     "discard: on}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_FALSE(plans<RestartVm>(planned)) << text_of(planned.plan);
+  EXPECT_FALSE(plans<SetDriveOptions>(planned)) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("would put z16:vm-101-disk-0 in its place"));
+}
+
+TEST(Found, TwoSlotsWithOneVolumeAreNamedAndLeftAlone) {
+  World world(kCluster);
+  world.sim().set_config(101, "scsi1", "z16:vm-101-disk-0,size=8G");
+  const auto document = fleet(fleet_of(
+      "  db: {vmid: 101, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 6GiB}, data: {slot: scsi1, size: "
+      "8GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_TRUE(planned.plan.operations.empty()) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 and scsi1 both name z16:vm-101-disk-0"));
+}
+
+// Gone after the plan was made: PVE would give its name to the new volume, and two slots would name that.
+TEST(Found, NothingIsAllocatedUnderTheNameOfAVolumeThatHasJustGone) {
+  for (const bool move : {false, true}) {
+    World world(kCluster);
+    lose_volume(world, "vm-100-disk-1");
+    const std::string before = value_of(world.sim(), 100, "scsi0");
+    const Procedure add = AddDisk{.vmid = Vmid{100}, .slot = {Bus::kScsi, 2}, .storage = "z16", .size = 1_GiB};
+    const Procedure back = MoveDisk{
+        .vmid = Vmid{100}, .slot = {Bus::kScsi, 4}, .volume = volume("files:100/vm-100-disk-5.raw"), .storage = "z16"};
+    if (move) {
+      const auto answer = world.sim().admin_call("PUT", "/nodes/pve1/qemu/100/config", {{"scsi4", "files:1"}});
+      ASSERT_EQ(answer.status, 200) << answer.reason;
+    }
+    const std::string moved = value_of(world.sim(), 100, "scsi4");
+    Procedure wanted = move ? back : add;
+    if (auto* params = std::get_if<MoveDisk>(&wanted)) params->volume = volume(moved.substr(0, moved.find(',')));
+    const ApplyReport report = world.run({wanted});
+    ASSERT_EQ(report.operations.size(), 1U);
+    EXPECT_EQ(report.operations[0].outcome, Outcome::kConflict) << text_of(report);
+    EXPECT_THAT(report.operations[0].detail, HasSubstr("vm 100 names z16:vm-100-disk-1, which is not there"));
+    EXPECT_FALSE(world.sim().volume("z16:vm-100-disk-1"));
+    EXPECT_EQ(value_of(world.sim(), 100, "scsi2"), "");
+  }
+}
+
+// Host page cache is right on ext4 and forbidden on ZFS: also where the move waits for a restart.
+TEST(Found, ACacheModeForAnotherStorageWaitsForAMoveThatWaits) {
+  World world(kCluster);
+  world.sim().inspect(
+      [](pvesim::World& inside) { inside.vms.at(100).config.pending["scsi1"] = "z16:vm-100-disk-1,size=2G,ssd=1"; });
+  const auto document =
+      fleet(fleet_of("  app: {vmid: 100, node: pve1, lane: pinned, disks: {data: {slot: scsi1, size: 2GiB, storage: "
+                     "files, disposable: "
+                     "true, cache: writeback}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  std::optional<OperationId> moved;
+  for (const Operation& operation : planned.plan.operations) {
+    if (std::holds_alternative<MoveDisk>(operation.procedure)) moved = operation.id;
+    const auto* set = std::get_if<SetDriveOptions>(&operation.procedure);
+    EXPECT_TRUE(set == nullptr || !set->set.contains("cache") || moved) << text_of(planned.plan);
+  }
+  EXPECT_TRUE(moved) << text_of(planned.plan);
+  EXPECT_TRUE(world.run_plan(planned.plan).all_done()) << text_of(planned.plan);
+  EXPECT_THAT(value_of(world.sim(), 100, "scsi1"), HasSubstr("cache=writeback"));
+  EXPECT_TRUE(plan_fleet(world, document).plan.empty()) << text_of(plan_fleet(world, document).plan);
+}
+
+// What a creation that was cut off has left: PVE allocates a cloud-init volume under one name only.
+TEST(Found, ACloudInitVolumeThatIsThereAlreadyIsNamed) {
+  World world(kOddities);
+  world.sim().inspect([](pvesim::World& inside) { inside.vms.at(133).config.values.erase("ide2"); });
+  const auto document = fleet(odd_fleet(
+      "  seeded: {vmid: 133, node: pve1, lane: pinned, cloud_init: {user: admin}, disks: {root: {slot: scsi0, size: "
+      "4GiB}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_FALSE(plans<AddDisk>(planned)) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("z16:vm-133-cloudinit is there already, and no drive names it"));
+}
+
 }  // namespace
 }  // namespace pvr::scenario

@@ -430,14 +430,20 @@ TEST(ZvolProperties, AMovedDiskGetsWhatIsStatedRightAfterTheMove) {
 TEST(Unfinished, AnExchangeIsEndedWithoutAsking) {
   LiveState state = live_with(true, PowerState::kStopped);
   auto& list = state.hosts[0].datasets;
-  std::erase_if(list, [](const LiveDataset& d) { return d.name == "tank/vm-701-disk-1"; });
+  LiveDataset& old = zvol_in(state, "tank/vm-701-disk-1");
+  old.name = retired_zvol(old.name, "20261121T081500Z");
+  old.marks.set(mark::kGuard, "20261121T081500Z");
   LiveDataset made = zvol("tank/pvereconcile-new-vm-701-disk-1", 256_GiB, 128_KiB, "4712");
   made.marks.set(mark::kReplaces, "4711");
+  made.marks.set(mark::kVerified, "20261121T081500Z");
   list.push_back(made);
   std::ranges::sort(list, {}, &LiveDataset::name);
   const Plan plan_now = plan(fleet({wanting()}), state);
   EXPECT_EQ(names(plan_now), "recreate-zvol") << show(plan_now);
   EXPECT_EQ(all<RecreateZvol>(plan_now).at(0).guid, "4711");
+  // A copy of something else than what was put away does not take its place.
+  std::ranges::find(list, made.name, &LiveDataset::name)->marks.set(mark::kVerified, "20261120T081500Z");
+  EXPECT_EQ(names(plan(fleet({wanting()}), state)), "");
 }
 
 TEST(Unfinished, ABegunCopyIsGoneOnWithOrLetGo) {
