@@ -586,6 +586,12 @@ class SeedRun {
     }
     if (!result_.broken.empty()) return;
     const auto planned = look("last look", {});
+    // An image as it is has no place where the fleet wants it, and the error says what to write.
+    const auto says_format = [](const Diagnostic& diagnostic) {
+      return diagnostic.severity != Severity::kError ||
+             diagnostic.detail.find("[S1]. Write format: raw") != std::string::npos;
+    };
+    if (planned && !planned->ok() && std::ranges::all_of(planned->diagnostics, says_format)) return;
     if (!planned || !planned->ok()) {
       violate("There is no plan at the end: " +
               (planned ? planned->diagnostics.front().detail : planned.error().text()));
