@@ -1,12 +1,13 @@
 """The list of what is in the program, as SPDX 2.3 JSON: itself and every library of the distribution that it was built with.
 
-sbom.py VERSION BINARY
+sbom.py VERSION HOMEPAGE BINARY [LIBRARIES…]: LIBRARIES are packages whose archives are linked into the program.
 """
 import hashlib
 import datetime
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -14,8 +15,10 @@ import sys
 HEADERS = ["nlohmann-json3-dev", "libcli11-dev", "libspdlog-dev", "libboost-dev"]
 LICENSES = {
     "nlohmann-json3-dev": "MIT", "libcli11-dev": "BSD-3-Clause", "libspdlog-dev": "MIT", "libboost-dev": "BSL-1.0",
-    "libfmt": "MIT", "libyaml-cpp": "MIT", "libyaml-0": "MIT", "libcurl": "curl", "libssl": "Apache-2.0",
+    "libfmt": "MIT", "libyaml-cpp": "MIT", "libyaml-0": "MIT", "libyaml-dev": "MIT", "libcurl": "curl", "libssl": "Apache-2.0",
+    "libc6": "LGPL-2.1-or-later", "libgcc-s": "GPL-3.0-or-later WITH GCC-exception-3.1", "libstdc++": "GPL-3.0-or-later WITH GCC-exception-3.1",
 }  # fmt: skip
+RELATIONSHIPS = {"shared library": "DYNAMIC_LINK", "linked in": "STATIC_LINK", "headers": "DEPENDS_ON"}
 
 
 def output(*command):
@@ -23,8 +26,9 @@ def output(*command):
 
 
 def package_of(library):
-    """The package a shared library comes from; of a merged /usr dpkg knows either path."""
-    for path in (library, library.removeprefix("/usr"), "/usr" + library):
+    """The package a shared library comes from; of a merged /usr dpkg knows either path, and of one we take along only its name."""
+    architecture = output("gcc", "-print-multiarch").strip() if shutil.which("gcc") else "*"
+    for path in (library, library.removeprefix("/usr"), "/usr" + library, f"*/{architecture}/{os.path.basename(library)}"):
         done = subprocess.run(["dpkg-query", "-S", path], capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return done.stdout.split(":", 1)[0]
@@ -54,7 +58,7 @@ def entry(name, version, kind):
     }
 
 
-def main(version, binary):
+def main(version, homepage, binary, *archives):
     with open(binary, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     linked = set()
@@ -62,9 +66,13 @@ def main(version, binary):
     for line in output("ldd", binary).splitlines():
         match = re.match(r"\s*(\S+) => (\S+)", line)
         if match and match.group(1) in needed:
-            linked.add(package_of(match.group(2)) or match.group(1))
+            package = package_of(match.group(2))
+            if not package:
+                sys.exit(f"sbom: no package has {match.group(2)}")
+            linked.add(package)
     packages = []
-    for name, kind in sorted([(name, "shared library") for name in linked] + [(name, "headers") for name in HEADERS]):
+    kinds = [(name, "shared library") for name in linked] + [(name, "linked in") for name in archives] + [(name, "headers") for name in HEADERS]
+    for name, kind in sorted(kinds):
         packages.append(entry(name, output("dpkg-query", "-W", "-f", "${Version}", name), kind))
     time = datetime.datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), datetime.timezone.utc)
     print(
@@ -74,7 +82,7 @@ def main(version, binary):
                 "dataLicense": "CC0-1.0",
                 "SPDXID": "SPDXRef-DOCUMENT",
                 "name": f"pvereconcile-{version}",
-                "documentNamespace": f"https://github.com/pvereconcile/pvereconcile/spdx/{version}/{digest}",
+                "documentNamespace": f"{homepage}/spdx/{version}/{digest}",
                 "creationInfo": {
                     "created": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
                     "creators": ["Tool: pvereconcile-scripts-package", "Organization: The pvereconcile authors"],
@@ -105,7 +113,7 @@ def main(version, binary):
                 + [
                     {
                         "spdxElementId": "SPDXRef-pvereconcile",
-                        "relationshipType": "DEPENDS_ON" if package["comment"] == "headers" else "DYNAMIC_LINK",
+                        "relationshipType": RELATIONSHIPS[package["comment"]],
                         "relatedSpdxElement": package["SPDXID"],
                     }
                     for package in packages

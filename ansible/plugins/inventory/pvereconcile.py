@@ -11,7 +11,7 @@ description:
   - Groups by role, lane, node, tag and state. The host variable C(pve_settings) holds the settings as roles, rules and
     the fleet resolve them, C(pve_disks) those of the disks, C(pve_config) what PVE has. There are also C(pve_vmid), C(pve_node),
     C(pve_role), C(pve_lane), C(pve_power), C(pve_presence) and C(pve_tags).
-author: The pvereconcile authors (@pvereconcile)
+author: The pvereconcile authors (!UNKNOWN)
 options:
   plugin:
     description: Marks the file as one of this plugin.

@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Tells what is wrong in a cluster, why, and the command that mends it. Changes nothing.
   - A task that fails because of O(fail_on) sets no facts; its registered result has the findings all the same.
-author: The pvereconcile authors (@pvereconcile)
+author: The pvereconcile authors (!UNKNOWN)
 options:
   fleet:
     description: Fleet that tells what disks are for. Without one everything is inferred.

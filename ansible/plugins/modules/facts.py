@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Tells per setting what is declared, what is configured and what is running.
   - Without a fleet everything in the cluster is described as it is, with the role that fits best.
-author: The pvereconcile authors (@pvereconcile)
+author: The pvereconcile authors (!UNKNOWN)
 options:
   fleet:
     description: Fleet file, or a directory of them.

@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Compares a fleet (a file, a directory, or one written in the playbook) with the live cluster and makes it so.
   - Nothing restarts, stops, is copied offline or destroyed without the matching O(allow).
-author: The pvereconcile authors (@pvereconcile)
+author: The pvereconcile authors (!UNKNOWN)
 options:
   path:
     description: Fleet file, or a directory of them.

@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Creates the storage when it is missing and keeps its properties. It never removes one.
   - For C(zfspool), O(classes) are storages on child datasets, one per block size.
-author: The pvereconcile authors (@pvereconcile)
+author: The pvereconcile authors (!UNKNOWN)
 options:
   id:
     description: Id of the storage.

@@ -11,7 +11,7 @@ description:
   - Creates a VM or makes it what is declared. Disk, zvol and machine settings follow from its role, from what lies
     under its disks, and from the rules.
   - Only what is declared is managed; other settings of the VM, and all other VMs, are left alone.
-author: The pvereconcile authors (@pvereconcile)
+author: The pvereconcile authors (!UNKNOWN)
 options:
   name:
     description: Name of the guest.
