@@ -12,9 +12,9 @@ import subprocess
 import sys
 
 # Used as headers only, so the program does not name them; by the package that has them.
-HEADERS = ["nlohmann-json3-dev", "libcli11-dev", "libspdlog-dev", "libboost-dev"]
+HEADERS = ["nlohmann-json3-dev", "libcli11-dev", "libboost-dev"]
 LICENSES = {
-    "nlohmann-json3-dev": "MIT", "libcli11-dev": "BSD-3-Clause", "libspdlog-dev": "MIT", "libboost-dev": "BSL-1.0",
+    "nlohmann-json3-dev": "MIT", "libcli11-dev": "BSD-3-Clause", "libboost-dev": "BSL-1.0",
     "libfmt": "MIT", "libyaml-cpp": "MIT", "libyaml-0": "MIT", "libyaml-dev": "MIT", "libcurl": "curl", "libssl": "Apache-2.0",
     "libc6": "LGPL-2.1-or-later", "libgcc-s": "GPL-3.0-or-later WITH GCC-exception-3.1", "libstdc++": "GPL-3.0-or-later WITH GCC-exception-3.1",
 }  # fmt: skip

@@ -11,6 +11,7 @@ Fenced blocks of a document are worked through in order, in one empty directory 
 A comment on the line before the fence changes what is done:
   <!-- file: NAME -->         the block is written to that file
   <!-- background: FILE -->   the commands go on running; the next block begins when FILE is there
+  <!-- needs: TOOL -->        left out, and said so, where that program is not installed. terraform finds the provider of the same build
   <!-- not run: WHY -->       left out; the reason is for the reader of the source
 A link to a file that is not there is an error, too. Any other block that looks like commands of pvereconcile is an error, so that nothing is left out by accident.
 
@@ -20,6 +21,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,7 +36,7 @@ from simulated import clean_environment  # noqa: E402  (the path comes first)
 
 ACCEPT = os.environ.get("PVERECONCILE_TEST_ACCEPT") == "1"
 FENCE = re.compile(r"^( *)```(\S*) *$")
-MARKER = re.compile(r"^ *<!-- (file|background|not run): (.+?) -->$")
+MARKER = re.compile(r"^ *<!-- (file|background|needs|not run): (.+?) -->$")
 LOOKS_LIKE_COMMANDS = re.compile(r"^(\$ |pvereconcile (?!\[)|scripts/|ansible-|ctest |cmake )", re.MULTILINE)
 
 
@@ -89,17 +91,32 @@ def matches(expected, got):
     return re.fullmatch(pattern, "".join(line + "\n" for line in got)) is not None
 
 
+def install_provider(program, directory):
+    """A filesystem mirror with the Terraform provider that was built beside the program; its configuration, or None."""
+    provider = program.parent.parent / "terraform-plugin/terraform-provider-pvereconcile"
+    if not provider.exists():
+        return None
+    version = re.search(r"^project\(pvereconcile VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    place = directory / f"mirror/registry.terraform.io/pvereconcile/pvereconcile/{version}/linux_{machine}"
+    place.mkdir(parents=True)
+    (place / f"terraform-provider-pvereconcile_v{version}").symlink_to(provider)
+    configuration = directory / "mirror.tfrc"
+    configuration.write_text(f'provider_installation {{\n  filesystem_mirror {{ path = "{directory}/mirror" }}\n}}\n', encoding="utf-8")
+    return configuration
+
+
 class Shell:
     """One bash for a whole document, so that variables and files of one block are there in the next."""
 
-    def __init__(self, program, directory):
+    def __init__(self, directory, **more):
         self.directory = directory
         self.process = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=directory / "work", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
             env=clean_environment(
                 PATH=f"{directory / 'bin'}:{os.environ['PATH']}", HOME=str(directory), COLUMNS="120",
-                XDG_CACHE_HOME=str(directory / "cache"),
+                XDG_CACHE_HOME=str(directory / "cache"), **more,
             ),
             start_new_session=True,
         )  # fmt: skip
@@ -140,12 +157,16 @@ def run_document(program, path):
         (directory / "bin/pvereconcile").symlink_to(program)
         (directory / "work/examples").symlink_to(ROOT / "examples")
         (directory / "gitops").symlink_to(ROOT / "gitops")
-        shell = Shell(program, directory)
+        provider = install_provider(program, directory)
+        shell = Shell(directory, **({"TF_CLI_CONFIG_FILE": str(provider), "CHECKPOINT_DISABLE": "1"} if provider else {}))
         try:
             for block in blocks_of(lines):
                 what, argument = block.marker
                 try:
                     if what == "not run":
+                        continue
+                    if what == "needs" and (not shutil.which(argument) or (argument == "terraform" and not provider)):
+                        print(f"{path}:{block.line}: LEFT OUT: {argument} is not here")
                         continue
                     if what == "file":
                         (directory / "work" / argument).write_text("\n".join(block.text) + "\n", encoding="utf-8")

@@ -312,10 +312,29 @@ class Step(unittest.TestCase):
                 self.assertIn("Bad credentials", self.said)
                 self.assertEqual(forge.comments, [])
 
+    def assert_junit(self, report):
+        """What the schema of Jenkins' xunit plugin (junit-10.xsd) allows, and that the numbers at the top are those of the cases below."""
+        allowed = {
+            "testsuites": {"name", "tests", "failures", "errors"},
+            "testsuite": {"name", "tests", "failures", "errors", "skipped"},
+            "testcase": {"name", "classname"},
+            "failure": {"type", "message"},
+            "skipped": {"message"},
+            "system-out": set(),
+        }
+        for element in report.iter():
+            self.assertLessEqual(set(element.keys()), allowed[element.tag], element.tag)
+        self.assertEqual(report.tag, "testsuites")
+        suite = report.find("testsuite")
+        for element in (report, suite):
+            self.assertEqual(int(element.get("tests")), len(list(report.iter("testcase"))))
+            self.assertEqual(int(element.get("failures")), len(list(report.iter("failure"))))
+        self.assertEqual(int(suite.get("skipped")), len(list(report.iter("skipped"))))
+
     def test_drift_is_exit_code_2_with_reports(self):
         self.assertEqual(self.run_step("drift"), 2, self.said)
         report = xml.etree.ElementTree.parse(self.directory / "pvereconcile-report/plan.junit.xml").getroot()
-        self.assertEqual(report.tag, "testsuites")
+        self.assert_junit(report)
         failures = {case.get("name") for case in report.iter("testcase") if case.find("failure") is not None}
         self.assertIn("vm/one", failures)
         self.assertEqual(self.cores(), "2")
@@ -336,6 +355,7 @@ class Step(unittest.TestCase):
         self.assertEqual(sarif["version"], "2.1.0")
         found = {result["ruleId"] for result in sarif["runs"][0]["results"]}
         report = xml.etree.ElementTree.parse(self.directory / "pvereconcile-report/audit.junit.xml").getroot()
+        self.assert_junit(report)
         self.assertEqual(found, {case.get("name").split("@")[0].split(".")[0] for case in report.iter("testcase")})
         self.assertEqual(self.run_step("audit", GITOPS_FAIL_ON="notice"), 2, self.said)
 
@@ -370,6 +390,29 @@ class Step(unittest.TestCase):
             self.assertTrue(yaml.safe_load(text), name)
             for command in ("plan", "apply", "drift", "audit"):
                 self.assertRegex(text, rf"command: {command}\b|gitops/step {command}\b", name)
+
+    def test_the_files_are_what_their_systems_read(self):
+        """The public schemas, where the tool that brings them along is installed: pip install check-jsonschema."""
+        checker = shutil.which("check-jsonschema")
+        if not checker:
+            self.skipTest("check-jsonschema is not installed")
+        for schema, file in (
+            ("github-actions", "action.yml"),
+            ("github-workflows", "examples/gitops/github.yml"),
+            ("github-workflows", "examples/gitops/forgejo.yml"),
+            ("gitlab-ci", "examples/gitops/gitlab-ci.yml"),
+            ("woodpecker-ci", "examples/gitops/woodpecker.yml"),
+        ):
+            done = subprocess.run(
+                [checker, "--builtin-schema", f"vendor.{schema}", str(ROOT / file)], capture_output=True, text=True, check=False
+            )
+            self.assertEqual(done.returncode, 0, f"{file}: {done.stdout}{done.stderr}")
+
+    def test_the_image_is_started_by_each_system_as_it_does(self):
+        """The image begins with the program; GitLab runs its shell through that unless it is told otherwise."""
+        image = yaml.safe_load((ROOT / "examples/gitops/gitlab-ci.yml").read_text())["default"]["image"]
+        self.assertEqual(image["entrypoint"], [""])
+        self.assertIn("ENTRYPOINT", (ROOT / "packaging/Containerfile").read_text())
 
 
 if __name__ == "__main__":
