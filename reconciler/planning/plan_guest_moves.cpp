@@ -28,6 +28,15 @@ GuestPlanner::Route GuestPlanner::route(const DiskDiff& disk, const StorageView&
     if (!will_stop && !tpm) return {.moment = Moment::kAfterRestart};  // once it runs again
     return {.why = "it would be copied while the guest is stopped", .remedy = "--allow offline-copy"};
   }
+  if (!mode_.running && drive != nullptr && drive->has_pending()) {
+    // A task of PVE died when it had only noted the change.
+    if (starts_) return {.moment = Moment::kAfterRestart};
+    return {.why =
+                "the disk has a change that waits for the guest's next start; moved now, PVE would switch back to the "
+                "old volume then",
+            .remedy = fmt::format("start the guest, or: qm set {} --revert {}", vm_.vmid.number,
+                                  to_text(disk.live_slot.value_or(disk.desired_slot)))};
+  }
   if (!mode_.running && (allow_.offline_copy || !starts_)) {
     if (allow_.offline_copy) return {.moment = Moment::kNow};
     return {.why = "the guest is stopped, and could not be started while the copy runs",

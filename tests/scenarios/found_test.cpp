@@ -607,5 +607,21 @@ TEST(Found, ACloudInitVolumeThatIsThereAlreadyIsNamed) {
   EXPECT_THAT(text_of(planned.plan), HasSubstr("z16:vm-133-cloudinit is there already, and no drive names it"));
 }
 
+// A task of PVE noted the change of a stopped guest's drive and died: it waits for the next start.
+TEST(Found, AStoppedGuestsDiskWithAChangeThatWaitsIsNotMoved) {
+  World world(kCluster);
+  world.sim().inspect([](pvesim::World& inside) {
+    inside.vms.at(101).config.pending["scsi0"] = "z16:vm-101-disk-0,discard=on,size=4G";
+  });
+  const auto document = fleet(fleet_of(
+      "  db: {vmid: 101, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 4GiB, storage: files}}}\n"));
+  const PlanResult planned = plan_fleet(world, document);
+  EXPECT_FALSE(plans<MoveDisk>(planned)) << text_of(planned.plan);
+  EXPECT_THAT(text_of(planned.plan), HasSubstr("waits for the guest's next start"));
+  ASSERT_EQ(world.sim().start_vm(101), "OK");
+  ASSERT_TRUE(world.run_plan(plan_fleet(world, document).plan).all_done());
+  EXPECT_THAT(value_of(world.sim(), 101, "scsi0"), HasSubstr("files:"));
+}
+
 }  // namespace
 }  // namespace pvr::scenario
