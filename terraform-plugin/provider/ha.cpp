@@ -144,15 +144,16 @@ class HaResource final : public Resource {
  private:
   static std::string sid_of(const Value& value) { return fmt::format("vm:{}", value["vmid"].integer().value_or(0)); }
 
-  /// A name for it; empty: there is no such guest.
+  /// What it is called in our text; empty: there is no such guest.
   static Result<std::string> guest_of(Session& session, const Value& value) {
     const auto rows = session.guests();
     if (!rows) return Error(rows.error());
     const auto row = std::ranges::find(*rows, value["vmid"].integer().value_or(0),
                                        [](const GuestRow& guest) { return std::int64_t{guest.vmid.number}; });
     if (row == rows->end() || row->type != "qemu") return std::string();
-    // The list knows the name of a guest only some seconds after its creation. HA knows it by its number alone.
-    return row->name.empty() ? fmt::format("vm-{}", row->vmid.number) : row->name;
+    // HA knows a guest by its number. Its name may be none the fleet language takes, and for some seconds after its
+    // creation the list has only a stand-in for it, "VM 301".
+    return fmt::format("vm-{}", row->vmid.number);
   }
 
   static Loaded load(Session& session, const Value& value, const std::string& guest, bool wanted) {
@@ -170,7 +171,14 @@ class HaResource final : public Resource {
       text.line(2, "ha:");
       text.fields(3, fleet_tables().ha, value, {});
     }
-    return session.load(text, guest, "pvereconcile_ha_resource");
+    Loaded loaded = session.load(text, guest, "pvereconcile_ha_resource");
+    if (loaded.document) {
+      // What it is called here is nothing it is to be called.
+      FleetDocument document = *loaded.document;
+      for (WrittenVm& vm : document.vms) vm.options.erase("name");
+      loaded.document = std::make_shared<const FleetDocument>(std::move(document));
+    }
+    return loaded;
   }
 };
 

@@ -325,11 +325,12 @@ TEST(Import, OfATemplateIsToldToBeOfItsNumberAlone) {
   EXPECT_TRUE(has_errors(provider->import("pvereconcile_vm", "901").messages));
 }
 
-// The cluster's list of guests knows the name of a new one only after some seconds.
+// The cluster's list of guests knows the name of a new one only after some seconds; until then it says "VM 301".
 TEST(Provider, AGuestThatWasJustMadeCanBePutUnderHa) {
   Lab lab(kSmall);
   const auto provider = lab.provider();
-  ASSERT_FALSE(has_errors(make(*provider, plain_vm(*provider, 301)).messages));
+  const Answer made = make(*provider, plain_vm(*provider, 301, {{"name", Value("web")}}));
+  ASSERT_FALSE(has_errors(made.messages)) << text_of(made.messages);
   const Value config = conformed(Value(Map{{"vmid", Value(301)}, {"state", Value("stopped")}}),
                                  provider->schema().resources.at("pvereconcile_ha_resource").attributes);
   const Planned planned = provider->plan("pvereconcile_ha_resource", {}, config);
@@ -338,6 +339,8 @@ TEST(Provider, AGuestThatWasJustMadeCanBePutUnderHa) {
   EXPECT_FALSE(has_errors(done.messages)) << text_of(done.messages);
   const Answer read = lab.provider()->read("pvereconcile_ha_resource", done.value);
   EXPECT_EQ(read.value["sync"], Value("in-sync"));
+  const Value guest = lab.provider()->read("pvereconcile_vm", made.value).value;
+  EXPECT_EQ(guest["name"].text_or_empty(), "web") << "only HA was meant";
 }
 
 TEST(Provider, ParallelAppliesShareOneLease) {
