@@ -189,6 +189,10 @@ void Ledger::doom(const View& view) {
 bool Ledger::is_kept(const View& view, int vmid, const std::string& slot, std::uint64_t content,
                      const std::string& told) const {
   if (!view.kept.contains({vmid, content})) return false;
+  // Others have taken disks out of this guest as well: which of them belongs here is a person's to say.
+  if (taken_from_.contains(vmid) && told.find(" or in unused") != std::string::npos &&
+      told.find(fmt::format("({}, ", view.referenced.at(content))) != std::string::npos)
+    return true;
   const auto config = sim_.vm_config(vmid);
   const auto drive = config.find(slot);
   if (drive == config.end()) return false;
@@ -217,6 +221,7 @@ void Ledger::others(const std::function<void()>& act) {
   for (const auto& [home, slot] : before.attached) {
     if (after.attached.contains(home)) continue;
     homes_.erase(home);
+    taken_from_.insert(home.first);
     // Another content in the same slot: the guest has written, and the old content is nobody's disk any more.
     const bool written = std::ranges::any_of(after.attached, [&, vmid = home.first, &key = slot](const auto& now) {
       return now.first.first == vmid && now.second == key && !before.attached.contains(now.first);

@@ -56,7 +56,8 @@ class Ledger {
   void judge_drives(int vmid, View& view) const;
   /// Content that was in a slot whose disk the fleet wants destroyed, wherever somebody has put it meanwhile.
   void doom(const View& view);
-  /// The slot names a volume that is gone, and the plan says so: what was in it is kept as an unused disk at least.
+  /// What was in the slot is kept as an unused disk, and the plan says so: the slot names a volume that is gone, or the
+  /// disk is one of several that it may be.
   [[nodiscard]] bool is_kept(const View& view, int vmid, const std::string& slot, std::uint64_t content,
                              const std::string& told) const;
   /// `at_rest`: what is only half done is no excuse any more.
@@ -69,6 +70,7 @@ class Ledger {
   std::map<std::uint64_t, std::string> precious_ = {};  // content → where it was
   std::map<std::pair<int, std::uint64_t>, std::string> homes_ = {};
   std::set<std::uint64_t> doomed_ = {};
+  std::set<int> taken_from_ = {};  // guests that others took disks out of
   std::set<std::string> tolerated_orphans_ = {};
   std::set<std::uint64_t> adrift_ = {};
   std::set<std::string> tolerated_offences_ = {};
