@@ -94,8 +94,9 @@ Result<AttachVolumeProcedure::Facts> AttachVolumeProcedure::observe(const Params
     if (names && drive.slot == params.from) facts->seen.attached_elsewhere = true;
     if (names && drive.slot != params.from) facts->seen.attached_astray = true;
   }
-  if (to_be_replaced) {
-    // Another disk under a running system would be the end of its file systems.
+  if (to_be_replaced || facts->seen.attached_elsewhere) {
+    // Another disk under a running system would be the end of its file systems, and so would none. Fact: PVE refuses to
+    // take a boot disk out of a running guest, and does so at its next start.
     const auto status = work.pve().guest_status(work.ref(params.vmid));
     if (!status) return Error(status.error()).during(fmt::format("reading the state of vm {}", params.vmid.number));
     facts->seen.in_use = status->power != PowerState::kStopped;
@@ -114,8 +115,29 @@ Result<AttachVolumeProcedure::Facts> AttachVolumeProcedure::observe(const Params
 }
 
 Status AttachVolumeProcedure::detach(const Params& params, const Facts& facts, Work& work) {
-  return change_config(work, params.vmid, {}, {to_text(*params.from)}, facts.vm->digest,
-                       fmt::format("detaching {} of vm {}", to_text(*params.from), params.vmid.number));
+  const std::string from = to_text(*params.from);
+  Status done = change_config(work, params.vmid, {}, {from}, facts.vm->digest,
+                              fmt::format("detaching {} of vm {}", from, params.vmid.number));
+  if (done || done.error().kind != ErrorKind::kTaskFailed) return done;
+  // Fact: where a guest that was just being started keeps its drive, PVE keeps the wish, and the boot order without the
+  // drive: it would be gone at the next start. Nobody but this step has asked for that.
+  const auto boot_waits = [](const LiveVm& vm) {
+    const LiveOption* boot = vm.options.find("boot");
+    return boot != nullptr && boot->has_pending();
+  };
+  constexpr int kTries = 3;
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    const auto now = work.guest(params.vmid);
+    if (!now) continue;
+    const LiveDrive* left = *now ? find_drive(**now, *params.from) : nullptr;
+    if (left == nullptr || !left->pending_delete) return done;
+    std::vector<std::string> keys = {from};
+    if (boot_waits(**now) && !boot_waits(*facts.vm)) keys.emplace_back("boot");
+    if (work.pve().revert_pending(work.ref(params.vmid), keys, (*now)->digest)) return done;
+  }
+  return Error(done.error())
+      .during(fmt::format("its removal may wait for the next start (to take it back: qm set {} --revert {})",
+                          params.vmid.number, from));
 }
 
 Status AttachVolumeProcedure::attach(const Params& params, const Facts& facts, Work& work) {

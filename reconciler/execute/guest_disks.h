@@ -48,7 +48,7 @@ struct AttachVolumeProcedure {
     bool attached_elsewhere = false;  // in the slot it is to come from
     bool attached_astray = false;     // in any other slot
     bool slot_taken = false;          // by another volume
-    bool in_use = false;              // by a running guest, while the volume in it is to be replaced
+    bool in_use = false;              // by a running guest, while a volume is to be taken out of it
   };
   struct Facts {
     Seen seen = {};

@@ -56,6 +56,7 @@ class GuestPlanner {
   }
   [[nodiscard]] bool is_new() const { return base_.has_value(); }
   [[nodiscard]] bool plugs(DriveSlot slot) const;
+  [[nodiscard]] bool boots_from(DriveSlot slot) const;
   [[nodiscard]] Impact written_impact(bool live) const;
   void put(Moment moment, Operation op, std::vector<DriveSlot> slots);
   // After a change that a running guest does not take over by itself.

@@ -22,6 +22,14 @@ bool GuestPlanner::plugs(DriveSlot slot) const {
          std::ranges::find(mode_.hotplug, "disk") != mode_.hotplug.end();
 }
 
+bool GuestPlanner::boots_from(DriveSlot slot) const {
+  const LiveOption* boot = guest_.options.find("boot");
+  if (boot == nullptr || !boot->has_current) return false;
+  const OptionValue order = value_of_text(find_setting(Home::kVmOption, "boot"), boot->current);
+  const auto* words = std::get_if<StringList>(&order);
+  return words != nullptr && std::ranges::find(*words, to_text(slot)) != words->end();
+}
+
 Impact GuestPlanner::written_impact(bool live) const {
   if (!mode_.running) return Impact::kNone;
   if (live) return Impact::kLive;
@@ -296,16 +304,22 @@ void GuestPlanner::take_away(const DiskDiff& disk) {
       return;
     }
   }
-  const bool live = plugs(disk.desired_slot);
+  // Fact: asked to take a boot disk out of a running guest PVE fails, and does it at the next start.
+  const bool boot = mode_.running && boots_from(disk.desired_slot);
+  if (boot && !allow_.restart && !stops_) {
+    b_.block(address(disk), what, "the guest runs and boots from it", "--allow restart, or stop the guest");
+    return;
+  }
+  const bool live = boot || plugs(disk.desired_slot);
   Operation op = disk_operation(disk, DetachDisk{.vmid = vm_.vmid, .slot = disk.desired_slot, .volume = *disk.volume});
-  op.impact = written_impact(live);
+  op.impact = boot ? Impact::kRestart : written_impact(live);
   op.changes.push_back({.key = slot,
                         .from = to_text(*disk.volume),
                         .to = "not attached",
                         .reason = "stated in the fleet file",
                         .impact = op.impact});
   if (!live) expect_restart(Moment::kNow);
-  put(Moment::kNow, std::move(op), {disk.desired_slot});
+  put(boot ? Moment::kWhileStopped : Moment::kNow, std::move(op), {disk.desired_slot});
   // PVE frees a cloud-init volume when its drive goes.
   if (!disk.absent || is_cloud_init(desired(disk))) return;
   Operation destroy = disk_operation(disk, DestroyVolume{.vmid = vm_.vmid, .volume = *disk.volume});

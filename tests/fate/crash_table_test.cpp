@@ -129,7 +129,7 @@ std::vector<Row> rows() {
       row(SetDriveOptions{.vmid = kStopped, .slot = kScsi0, .volume = first, .set = map({{"ssd", "1"}})}),
       row(AddDisk{.vmid = kRuns, .slot = kScsi2, .storage = "z64", .size = 1_GiB}),
       row(AttachVolume{.vmid = kRuns, .slot = kScsi1, .volume = second}, {detach}),
-      row(AttachVolume{.vmid = kRuns, .slot = kScsi2, .from = kScsi1, .volume = second}),
+      row(AttachVolume{.vmid = kStopped, .slot = kScsi2, .from = kScsi0, .volume = first}),
       row(detach),
       row(DestroyVolume{.vmid = kRuns, .volume = second}, {detach}),
       row(ResizeDisk{.vmid = kRuns, .slot = kScsi1, .volume = second, .size = 6_GiB}),

@@ -201,11 +201,29 @@ bool Ledger::is_kept(const View& view, int vmid, const std::string& slot, std::u
          told.find(fmt::format("{} names {}, which is not on the storage", slot, volume)) != std::string::npos;
 }
 
+std::set<std::string> Ledger::replaced() const {
+  std::set<std::string> slots;
+  sim_.inspect([&](pvesim::World& world) {
+    for (const auto& [vmid, vm] : world.vms)
+      for (const auto& [key, drive] : vm.config.pending)
+        if (const auto held = vm.config.values.find(key);
+            held != vm.config.values.end() && volume_of(held->second) != volume_of(drive))
+          slots.insert(fmt::format("{}:{}", vmid, key));
+  });
+  return slots;
+}
+
 void Ledger::others(const std::function<void()>& act) {
   const View before = look();
+  const std::set<std::string> replaced_before = replaced();
   act();
   const View after = look();
   doom(after);
+  // At the guest's next start another volume takes its place, as somebody wished.
+  for (const std::string& slot : replaced())
+    if (!replaced_before.contains(slot))
+      std::erase_if(homes_,
+                    [&](const auto& home) { return fmt::format("{}:{}", home.first.first, home.second) == slot; });
   for (const auto& [content, where] : before.referenced) {
     if (after.referenced.contains(content)) continue;
     precious_.erase(content);

@@ -56,6 +56,8 @@ class Ledger {
   void judge_drives(int vmid, View& view) const;
   /// Content that was in a slot whose disk the fleet wants destroyed, wherever somebody has put it meanwhile.
   void doom(const View& view);
+  /// Slots ("100:scsi0") for which a change waits that names another volume.
+  [[nodiscard]] std::set<std::string> replaced() const;
   /// What was in the slot is kept as an unused disk, and the plan says so: the slot names a volume that is gone, or the
   /// disk is one of several that it may be.
   [[nodiscard]] bool is_kept(const View& view, int vmid, const std::string& slot, std::uint64_t content,

@@ -623,5 +623,22 @@ TEST(Found, AStoppedGuestsDiskWithAChangeThatWaitsIsNotMoved) {
   EXPECT_THAT(value_of(world.sim(), 101, "scsi0"), HasSubstr("files:"));
 }
 
+// PVE fails when it is asked to take a boot disk out of a running guest, and does it at the next start.
+TEST(Found, ABootDiskIsTakenOutWhileTheGuestIsStopped) {
+  World world(kCluster);
+  const auto document = fleet(fleet_of(
+      "  app: {vmid: 100, node: pve1, lane: pinned, disks: {root: {slot: scsi0, state: detached}, data: {slot: "
+      "scsi1, size: 2GiB}}}\n"));
+  const PlanResult refused = plan_fleet(world, document, nullptr, {});
+  EXPECT_FALSE(plans<DetachDisk>(refused)) << text_of(refused.plan);
+  EXPECT_THAT(text_of(refused.plan), HasSubstr("the guest runs and boots from it"));
+  const ApplyReport report = world.run_plan(plan_fleet(world, document).plan);
+  EXPECT_TRUE(report.all_done()) << text_of(report);
+  EXPECT_EQ(value_of(world.sim(), 100, "scsi0"), "");
+  EXPECT_EQ(value_of(world.sim(), 100, "unused0"), "z16:vm-100-disk-0");
+  EXPECT_TRUE(world.sim().vm_running(100));
+  EXPECT_TRUE(plan_fleet(world, document).plan.empty()) << text_of(plan_fleet(world, document).plan);
+}
+
 }  // namespace
 }  // namespace pvr::scenario

@@ -272,10 +272,40 @@ TEST_F(Procedures, DetachThenAttachElsewhereThenDestroy) {
 }
 
 TEST_F(Procedures, AttachFromAnotherSlotNeverNamesTheVolumeTwice) {
-  const VolumeId disk = volume("z16:vm-120-disk-1");
-  expect_done(world_.run({AttachVolume{.vmid = kRuns, .slot = kScsi2, .from = kScsi1, .volume = disk, .options = {}}}));
-  EXPECT_EQ(value_of(sim_, 120, "scsi1"), "");
-  EXPECT_THAT(value_of(sim_, 120, "scsi2"), HasSubstr("z16:vm-120-disk-1"));
+  const VolumeId disk = volume("z16:vm-121-disk-0");
+  const AttachVolume attach{.vmid = kStopped, .slot = kScsi2, .from = kScsi0, .volume = disk, .options = {}};
+  expect_done(world_.run({attach}));
+  EXPECT_EQ(value_of(sim_, 121, "scsi0"), "");
+  EXPECT_THAT(value_of(sim_, 121, "scsi2"), HasSubstr("z16:vm-121-disk-0"));
+}
+
+// Somebody has started the guest since the plan was made.
+TEST_F(Procedures, AttachTakesNothingOutOfAGuestThatRuns) {
+  for (const auto& [from, disk] : {std::pair(kScsi0, "z16:vm-120-disk-0"), std::pair(kScsi1, "z16:vm-120-disk-1")}) {
+    const std::string before = sim_.vm_config_text(120);
+    const auto refused =
+        world_.run({AttachVolume{.vmid = kRuns, .slot = kScsi2, .from = from, .volume = volume(disk), .options = {}}});
+    EXPECT_EQ(refused.operations.at(0).outcome, Outcome::kConflict) << text_of(refused);
+    EXPECT_EQ(sim_.vm_config_text(120), before) << "nothing waits, either";
+  }
+}
+
+// Somebody starts it right before the request: PVE refuses, and would do it at the next start.
+TEST_F(Procedures, AttachTakesBackARemovalThatPveOnlyNoted) {
+  MishapTransport::Plan started;
+  started.counts = [this](const HttpRequest& request) {
+    if (request.method == "POST" && request.path.ends_with("/121/config") && !sim_.vm_running(121)) {
+      EXPECT_EQ(sim_.start_vm(121), "OK");
+    }
+    return false;
+  };
+  const AttachVolume attach{
+      .vmid = kStopped, .slot = kScsi2, .from = kScsi0, .volume = volume("z16:vm-121-disk-0"), .options = {}};
+  const auto failed = world_.run({attach}, started);
+  EXPECT_EQ(failed.operations.at(0).outcome, Outcome::kFailed) << text_of(failed);
+  EXPECT_THAT(failed.operations.at(0).detail, HasSubstr("can't unplug bootdisk"));
+  EXPECT_THAT(value_of(sim_, 121, "scsi0"), HasSubstr("z16:vm-121-disk-0"));
+  EXPECT_THAT(sim_.vm_config_text(121), Not(HasSubstr("PENDING")));
 }
 
 TEST_F(Procedures, ResizeGrowsAndDoesNothingTwice) {
