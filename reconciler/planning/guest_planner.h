@@ -128,9 +128,10 @@ class GuestPlanner {
     return mode_.running ? moment != Moment::kWhileStopped : moment == Moment::kAfterRestart;
   }
 
-  // Move, grow and options of a disk that is (or will be) at `slot`. `options`: whether its drive options are still to
-  // be written; `aio_waits`: all but aio are.
-  void carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment, Decision decision, bool options, bool aio_waits);
+  // Move, grow and options of a disk that is (or will be) at `slot`. `changes`: the drive options that are still to be
+  // written; `aio_waits`: aio is, besides.
+  void carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment, Decision decision,
+                 std::vector<const SettingChange*> changes, bool aio_waits);
   void write_all(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume,
                  const std::vector<const SettingChange*>& changes, Moment moment);
   std::optional<Operation> move_operation(const DiskDiff& disk, DriveSlot slot, std::optional<Moment> decided,

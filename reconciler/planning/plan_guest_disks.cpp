@@ -12,6 +12,15 @@ namespace {
 constexpr const char* kMakeReplicable =
     "state replicate: off on the disk, put it on a zfspool storage, or remove the replication job";
 
+/// Rules C2 and A2: host page cache and native aio are right on some storages and forbidden on others. They were judged
+/// for the storage the disk belongs on, so they wait until it lies there.
+bool only_right_somewhere(const SettingChange& change) {
+  const auto* text = std::get_if<std::string>(&change.desired.value);
+  if (text == nullptr) return false;
+  if (change.key == "aio") return *text == "native";
+  return change.key == "cache" && *text != "none" && *text != "directsync";
+}
+
 }  // namespace
 
 bool GuestPlanner::plugs(DriveSlot slot) const {
@@ -69,13 +78,13 @@ void GuestPlanner::plan_disk(const DiskDiff& disk) {
     case DiskMatch::kOtherSlot:
       attach(disk);
       break;
-    default:
+    default: {
       if (choose_strategy(disk)) return;
       if (disk.unfinished == Unfinished::kHeld) go_on(disk);
-      carry_out(disk, disk.desired_slot, Moment::kNow,
-                decide(disk, disk.desired_slot, mode_.running ? std::nullopt : std::optional(Moment::kNow)), true,
-                false);
-      break;
+      Decision decision = decide(disk, disk.desired_slot, mode_.running ? std::nullopt : std::optional(Moment::kNow));
+      const bool refused = decision.refused;
+      carry_out(disk, disk.desired_slot, Moment::kNow, std::move(decision), drive_changes(disk, refused), false);
+    }
   }
 }
 
@@ -255,20 +264,24 @@ void GuestPlanner::attach(const DiskDiff& disk) {
                         .to = to_text(disk.desired_slot),
                         .reason = fmt::format("the disk's data is in {}", to_text(*disk.volume)),
                         .impact = op.impact});
-  for (const SettingChange& change : disk.settings) {
-    if (!is_change(change) || find_setting(Home::kDriveOption, change.key) == nullptr) continue;
-    if (change.key == "aio" && aio_waits) continue;
-    if (is_absent(change.desired.value))
-      procedure.options.erase(change.key);
+  std::vector<const SettingChange*> later;
+  for (const SettingChange* change : drive_changes(disk, decision.refused)) {
+    if (change->key == "aio" && aio_waits) continue;
+    if (decision.move && only_right_somewhere(*change)) {
+      later.push_back(change);
+      continue;
+    }
+    if (is_absent(change->desired.value))
+      procedure.options.erase(change->key);
     else
-      procedure.options.set(change.key, drive_option_text(change.key, change.desired.value));
-    op.changes.push_back(b_.line(change, Home::kDriveOption, op.impact));
+      procedure.options.set(change->key, drive_option_text(change->key, change->desired.value));
+    op.changes.push_back(b_.line(*change, Home::kDriveOption, op.impact));
   }
   op.procedure = std::move(procedure);
   std::vector<DriveSlot> slots = {disk.desired_slot};
   if (disk.live_slot) slots.push_back(*disk.live_slot);
   put(moment, std::move(op), std::move(slots));
-  carry_out(disk, disk.desired_slot, moment, std::move(decision), false, aio_waits);
+  carry_out(disk, disk.desired_slot, moment, std::move(decision), std::move(later), aio_waits);
 }
 
 void GuestPlanner::take_away(const DiskDiff& disk) {
@@ -333,19 +346,6 @@ void GuestPlanner::take_away(const DiskDiff& disk) {
   destroy_.push_back({std::move(destroy), {disk.desired_slot}});
 }
 
-namespace {
-
-/// Rules C2 and A2: host page cache and native aio are right on some storages and forbidden on others. They were judged
-/// for the storage the disk belongs on, so they wait until it lies there.
-bool only_right_somewhere(const SettingChange& change) {
-  const auto* text = std::get_if<std::string>(&change.desired.value);
-  if (text == nullptr) return false;
-  if (change.key == "aio") return *text == "native";
-  return change.key == "cache" && *text != "none" && *text != "directsync";
-}
-
-}  // namespace
-
 std::vector<const SettingChange*> GuestPlanner::drive_changes(const DiskDiff& disk, bool move_refused) const {
   std::vector<const SettingChange*> list;
   const StorageView* here = disk.volume ? b_.storages.find(disk.volume->storage) : nullptr;
@@ -380,15 +380,12 @@ void GuestPlanner::write_drive(const DiskDiff& disk, DriveSlot slot, const Volum
   put(moment, std::move(op), {slot});
 }
 
-void GuestPlanner::carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment, Decision decision, bool options,
-                             bool aio_waits) {
+void GuestPlanner::carry_out(const DiskDiff& disk, DriveSlot slot, Moment moment, Decision decision,
+                             std::vector<const SettingChange*> changes, bool aio_waits) {
   VolumeId volume = disk.volume.value_or(VolumeId{});
   const Route& way = decision.way;
   std::optional<Operation>& move = decision.move;
-  const bool move_refused = decision.refused;
   const Moment copy_moment = move ? *way.moment : moment;
-  std::vector<const SettingChange*> changes =
-      options ? drive_changes(disk, move_refused) : std::vector<const SettingChange*>{};
   if (way.moment == Moment::kAfterRestart) {
     // The restart that the move waits for makes these active as well; but io_uring would be in the move's way.
     const bool later = way.drop_aio_first || holds_back_aio(disk, changes) || aio_waits;

@@ -486,7 +486,7 @@ void GuestPlanner::carry_out_strategy(const DiskDiff& disk, const Blocks& blocks
     put(stopped, std::move(op), {slot});
     then = stopped;
   }
-  carry_out(rest, slot, then, {}, true, false);
+  carry_out(rest, slot, then, {}, drive_changes(rest, false), false);
 }
 
 void GuestPlanner::go_on(const DiskDiff& disk) {

@@ -61,6 +61,8 @@ Ledger::View Ledger::look() const {
   for (const int vmid : by_ha) {
     const auto config = sim_.vm_config(vmid);
     for (const std::string& key : drive_keys(config)) far.emplace(volume_of(config.at(key)), std::pair(vmid, key));
+    for (const auto& [key, volume] : config)
+      if (key.starts_with("unused")) far.emplace(volume, std::pair(vmid, key));
   }
   for (const pvesim::VolumeInfo& volume : volumes) {
     const bool lun = is_lun(volume.volid);
@@ -69,7 +71,11 @@ Ledger::View Ledger::look() const {
         volume.referenced_by.empty() && !volume.node.empty() && at != far.end()) {
       view.anywhere.emplace(volume.fingerprint, volume.volid);
       view.referenced.emplace(volume.fingerprint, volume.volid);
-      view.attached.emplace(std::pair(at->second.first, volume.fingerprint), at->second.second);
+      const auto& [vmid, key] = at->second;
+      if (is_slot(key))
+        view.attached.emplace(std::pair(vmid, volume.fingerprint), key);
+      else
+        view.kept.emplace(vmid, volume.fingerprint);
       continue;
     }
     if (volume.referenced_by.empty() && open.contains(volume.volid))
@@ -190,7 +196,9 @@ bool Ledger::is_kept(const View& view, int vmid, const std::string& slot, std::u
                      const std::string& told) const {
   if (!view.kept.contains({vmid, content})) return false;
   // Others have taken disks out of this guest as well: which of them belongs here is a person's to say.
-  if (taken_from_.contains(vmid) && told.find(" or in unused") != std::string::npos &&
+  const bool asked = told.find(" or in unused") != std::string::npos ||
+                     told.find(", or that is an earlier copy of ") != std::string::npos;
+  if (asked && taken_from_.contains(vmid) &&
       told.find(fmt::format("({}, ", view.referenced.at(content))) != std::string::npos)
     return true;
   const auto config = sim_.vm_config(vmid);

@@ -640,5 +640,34 @@ TEST(Found, ABootDiskIsTakenOutWhileTheGuestIsStopped) {
   EXPECT_TRUE(plan_fleet(world, document).plan.empty()) << text_of(plan_fleet(world, document).plan);
 }
 
+// Rule C2: host page cache is right on the storage the disk belongs on, not where it lies.
+TEST(Found, ADiskThatIsAttachedWhereItLiesGetsNoCacheOfAnotherStorage) {
+  const auto document = fleet(fleet_of(
+      "  db: {vmid: 101, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 4GiB, storage: files, cache: "
+      "writeback}}}\n"));
+  for (const bool may_move : {false, true}) {
+    World world(kCluster);
+    world.sim().inspect([&](pvesim::World& inside) {
+      auto& values = inside.vms.at(101).config.values;
+      values["unused0"] = "z16:vm-101-disk-0";
+      values.erase("scsi0");
+    });
+    if (!may_move) {
+      ASSERT_EQ(world.sim().admin_call("POST", "/nodes/pve1/qemu/101/snapshot", {{"snapname", "before"}}).status, 200);
+      world.let_time_pass();
+    }
+    const PlanResult planned = plan_fleet(world, document);
+    for (const Operation& operation : planned.plan.operations) {
+      const auto* attach = std::get_if<AttachVolume>(&operation.procedure);
+      EXPECT_TRUE(attach == nullptr || !attach->options.contains("cache")) << text_of(planned.plan);
+    }
+    EXPECT_TRUE(plans<AttachVolume>(planned)) << text_of(planned.plan);
+    EXPECT_TRUE(world.run_plan(planned.plan).all_done()) << text_of(planned.plan);
+    const std::string drive = value_of(world.sim(), 101, "scsi0");
+    EXPECT_EQ(drive.find("files:") != std::string::npos, may_move) << drive;
+    EXPECT_EQ(drive.find("cache=writeback") != std::string::npos, may_move) << drive;
+  }
+}
+
 }  // namespace
 }  // namespace pvr::scenario
