@@ -47,15 +47,11 @@ Status request_ha_state(Work& work, Vmid vmid, const std::string& state, PowerSt
   for (;;) {
     const auto status = work.pve().guest_status(work.ref(vmid));
     if (status && status->power == until) return Done{};
-    // Nothing more will be heard of it, however long the wait.
-    const bool hopeless =
-        !status && (status.error().kind == ErrorKind::kForbidden || status.error().kind == ErrorKind::kUnauthorized ||
-                    status.error().kind == ErrorKind::kInterrupted);
-    if (hopeless)
-      return Error{.kind = status.error().kind, .message = status.error().message, .effect = Effect::kPossible}.during(
-          doing);
-    // HA may start it on another node.
-    if (!status) static_cast<void>(work.guest(vmid));
+    if (!status) {
+      if (auto end = end_of_waiting(status.error())) return std::move(*end).during(doing);
+      // HA may start it on another node.
+      static_cast<void>(work.guest(vmid));
+    }
     if (work.clock().steady() >= deadline)
       return Error{
           .kind = ErrorKind::kTimeout,

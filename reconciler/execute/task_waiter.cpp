@@ -68,13 +68,10 @@ Status await_task(Work& work, const Upid& task) {
       work.warn(fmt::format("Task {} vanished; the result was read from the cluster.", task.text));
       return Done{};
     }
-    // kInterrupted: the client itself was told to end, so nothing more will be heard of the task.
-    const bool hopeless =
-        !status && (status.error().kind == ErrorKind::kForbidden || status.error().kind == ErrorKind::kUnauthorized ||
-                    status.error().kind == ErrorKind::kInterrupted);
-    if (hopeless || work.clock().steady() >= deadline) {
-      if (hopeless)
-        return Error{.kind = status.error().kind, .message = status.error().message, .effect = Effect::kPossible};
+    if (!status) {
+      if (auto end = end_of_waiting(status.error())) return std::move(*end);
+    }
+    if (work.clock().steady() >= deadline) {
       return Error{.kind = ErrorKind::kTimeout,
                    .message = fmt::format("Task {} neither logged nor ended for {} s; it may still run.", task.text,
                                           work.patience().silence.count()),
@@ -82,6 +79,13 @@ Status await_task(Work& work, const Upid& task) {
     }
     work.pause(back_off.next());
   }
+}
+
+std::optional<Error> end_of_waiting(const Error& look) {
+  if (look.kind != ErrorKind::kForbidden && look.kind != ErrorKind::kUnauthorized &&
+      look.kind != ErrorKind::kInterrupted)
+    return std::nullopt;
+  return Error{.kind = look.kind, .message = look.message, .effect = Effect::kPossible};
 }
 
 Status change_config(Work& work, Vmid vmid, const FormFields& set, const std::vector<std::string>& unset,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,11 @@ namespace pvr {
 /// clean up after themselves; what they leave is seen by looking); kTimeout with effect kPossible when nothing moved
 /// for Patience::silence.
 [[nodiscard]] Status await_task(Work& work, const Upid& task);
+
+/// For whoever waits for an effect that is under way: does this failed look mean that nothing more will be heard of it,
+/// however long the wait (the token is refused, or the client itself was told to end)? Then the error to end with,
+/// effect kPossible.
+[[nodiscard]] std::optional<Error> end_of_waiting(const Error& look);
 
 /// Changes a guest's configuration in a task and waits for it. For whatever allocates, plugs or frees. `doing` is the
 /// error's context.
