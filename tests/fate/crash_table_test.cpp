@@ -161,16 +161,7 @@ std::vector<Row> rows() {
          const std::string retired = hidden_zvol(world);
          return DestroyDataset{.node = "pve1", .dataset = retired, .guid = guid_of(world, retired)};
        }},
-      {[move](World&) { return std::vector<Procedure>{move}; },
-       [](World&) {
-         return SwapZvol{.vmid = kStopped,
-                         .slot = kScsi0,
-                         .volume = {.storage = "z64"},
-                         .storage = "z16",
-                         .node = "pve1",
-                         .from = "tank/vbs64k",
-                         .to = "tank/vbs16k"};
-       }},
+      {[move](World&) { return std::vector<Procedure>{move}; }, [](World&) { return swap_of(121); }},
       {{}, recreate},
       {[](World& world) { return std::vector<Procedure>{recreate(world)}; },
        [first](World& world) {

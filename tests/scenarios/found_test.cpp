@@ -498,13 +498,7 @@ TEST(Found, ASwapWhoseLastWordOnlyWaitsIsEnded) {
   ASSERT_TRUE(before);
   ASSERT_TRUE(world.run({MoveDisk{.vmid = db, .slot = kScsi0, .volume = volume("z16:vm-121-disk-0"), .storage = "z64"}})
                   .all_done());
-  const SwapZvol swap{.vmid = db,
-                      .slot = kScsi0,
-                      .volume = {.storage = "z64"},
-                      .storage = "z16",
-                      .node = "pve1",
-                      .from = "tank/vbs64k",
-                      .to = "tank/vbs16k"};
+  const SwapZvol swap = swap_of(121);
   world.sim().add_fault({.action = pvesim::FaultAction::kTaskFail, .task = "qmconfig", .step = "apply*"});
   const ApplyReport cut = world.run_with_host(World::plan_of({swap}));
   ASSERT_FALSE(cut.all_done()) << text_of(cut);

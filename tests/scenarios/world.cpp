@@ -187,6 +187,16 @@ VolumeId volume(const std::string& text) {
   return {.storage = text.substr(0, colon), .name = text.substr(colon + 1)};
 }
 
+SwapZvol swap_of(int vmid) {
+  return {.vmid = Vmid{static_cast<std::uint32_t>(vmid)},
+          .slot = {Bus::kScsi, 0},
+          .volume = {.storage = "z64"},
+          .storage = "z16",
+          .node = "pve1",
+          .from = "tank/vbs64k",
+          .to = "tank/vbs16k"};
+}
+
 FlatMap<std::string> map(std::vector<std::pair<std::string, std::string>> pairs) {
   FlatMap<std::string> result;
   for (auto& [key, text] : pairs) result.set(key, std::move(text));

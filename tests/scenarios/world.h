@@ -111,6 +111,8 @@ class World {
                                    const std::string& section = {});
 [[nodiscard]] std::string text_of(const ApplyReport& report);
 [[nodiscard]] VolumeId volume(const std::string& text);
+/// The swap that brings scsi0 of a guest of the lab, moved to z64, back onto z16.
+[[nodiscard]] SwapZvol swap_of(int vmid);
 [[nodiscard]] FlatMap<std::string> map(std::vector<std::pair<std::string, std::string>> pairs);
 
 /// Two nodes, zpools with block-size classes, a thick LVM on a SAN; guests 120 (runs) and 121 (stopped), template 900.

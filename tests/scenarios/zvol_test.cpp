@@ -252,15 +252,6 @@ TEST(RecreateZvol, WithoutHostAccessItSaysSo) {
   EXPECT_THAT(report.operations.at(0).detail, HasSubstr("host access"));
 }
 
-SwapZvol swap_of(int vmid) {
-  return {.vmid = Vmid{static_cast<std::uint32_t>(vmid)},
-          .slot = kScsi0,
-          .volume = {.storage = "z64"},
-          .storage = "z16",
-          .node = "pve1",
-          .from = "tank/vbs64k",
-          .to = "tank/vbs16k"};
-}
 MoveDisk move_of(int vmid) {
   return {.vmid = Vmid{static_cast<std::uint32_t>(vmid)},
           .slot = kScsi0,
