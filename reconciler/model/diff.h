@@ -66,8 +66,9 @@ struct DiskDiff {
   std::optional<ByteSize> grow_to = {};
   std::optional<ByteSize> live_size = {};
   std::vector<SettingChange> settings = {};
-  std::string blocked = {};  // why nothing can be done for this disk; empty: it can
-  std::string remedy = {};   // what the user can do about it
+  std::vector<SettingChange> forbidden_here = {};  // must go as long as the volume is not moved
+  std::string blocked = {};                        // why nothing can be done for this disk; empty: it can
+  std::string remedy = {};                         // what the user can do about it
   Unfinished unfinished = Unfinished::kNothing;
   bool absent = false;    // must go (its volume is `volume`)
   bool detached = false;  // must be kept, but not attached

@@ -95,7 +95,8 @@ struct ResolvedDisk {
       {};  // keys of the catalogue's disk homes, always with storage, size (when stated), slot, format …
   std::optional<std::string> import_from = {};
   std::vector<ForbiddenOption> forbidden = {};
-  std::string snapshots = "refuse";  // when the zvol is made again: refuse, keep, drop
+  std::vector<ForbiddenOption> forbidden_here = {};  // where the volume lies, when that is another storage
+  std::string snapshots = "refuse";                  // when the zvol is made again: refuse, keep, drop
   bool absent = false;
   bool detached = false;
 };

@@ -94,18 +94,33 @@ void compare_drive_option(const DiskContext& c, const DiskDiff& disk, std::strin
   keep(c, out, std::move(change));
 }
 
+bool holds(const Drive* state, const ForbiddenOption& one) {
+  const OptionValue* value = option_of(state, one.key);
+  if (value == nullptr) return false;
+  const auto* flag = std::get_if<bool>(value);
+  return flag != nullptr ? *flag == (one.value == "1") : *value == OptionValue(std::string(one.value));
+}
+
+/// What the drive carries and an invariant forbids where its volume lies, which is not where the disk belongs.
+void name_forbidden_here(const DiskContext& c, const LiveDrive& drive, DiskDiff& out) {
+  const Drive* configured = drive.configured();
+  for (const ForbiddenOption& one : c.disk.forbidden_here) {
+    if (one.left || !holds(configured, one)) continue;
+    SettingChange change{
+        .key = std::string(one.key), .state = SettingState::kDiffers, .desired = {.origin = FromRule{one.rule}}};
+    change.configured = change.running = *option_of(configured, one.key);
+    change.effect =
+        effect_now(*find_setting(Home::kDriveOption, one.key), one.key, c.mode, change.running, change.desired.value);
+    out.forbidden_here.push_back(std::move(change));
+  }
+}
+
 /// What the drive carries and an invariant forbids where the disk belongs: it goes. `leave:` keeps even that where it
 /// is, but does not take it to another storage.
 void drop_forbidden(const DiskContext& c, const LiveDrive& drive, StorageKind kind, std::string_view format,
                     DiskDiff& out) {
   const Drive* configured = drive.configured();
   const Drive* running = drive.current && c.mode.running ? &*drive.current : configured;
-  const auto holds = [](const Drive* state, const ForbiddenOption& one) {
-    const OptionValue* value = option_of(state, one.key);
-    if (value == nullptr) return false;
-    const auto* flag = std::get_if<bool>(value);
-    return flag != nullptr ? *flag == (one.value == "1") : *value == OptionValue(std::string(one.value));
-  };
   for (const ForbiddenOption& one : c.disk.forbidden) {
     if (!holds(configured, one) && !holds(running, one)) continue;
     if (one.left) {
@@ -344,6 +359,7 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
     }
   }
   if (attached) drop_forbidden(c, *binding.drive, kind, format, out);
+  if (attached && out.move_to) name_forbidden_here(c, *binding.drive, out);
   return out;
 }
 

@@ -109,6 +109,8 @@ class GuestPlanner {
     std::string why = {};
     std::string remedy = {};
   };
+  // What PVE only noted of a stopped guest's disk (a task of its died, or its node) it does at the next start.
+  [[nodiscard]] std::optional<PlanBuilder::Refusal> waits_for_start(const DiskDiff& disk) const;
   [[nodiscard]] Route route(const DiskDiff& disk, const StorageView& target, std::optional<Moment> decided) const;
 
   // Settings of the disk that must be written, apart from those only the refused target storage would need.
@@ -188,8 +190,15 @@ class GuestPlanner {
   void give_all(std::vector<Planned>& list);
   [[nodiscard]] bool ha_will_start() const { return vm_.ha && vm_.ha->enabled && !ha_; }
 
-  // Whether anything of this plan stops, starts or restarts the guest.
-  [[nodiscard]] bool needs_power() const;
+  // What keeps the guest from being stopped and started. Everything that needs neither is planned all the same, and
+  // written as what waits for a restart.
+  void heed_power_obstacle();
+  void tell_power_obstacle();
+  // What has to be done first before `usual` is any use.
+  [[nodiscard]] std::string way_out(std::string_view usual) const {
+    return obstacle_ && mode_.running ? obstacle_->remedy : std::string(usual);
+  }
+
   [[nodiscard]] std::optional<PowerObstacle> power_obstacle() const;
   void emit();
   [[nodiscard]] std::string restart_reason() const;
@@ -213,6 +222,8 @@ class GuestPlanner {
   bool starts_ = starts();  // a stopped guest that this plan starts
   // The fleet wants it stopped, and stopping is allowed (for a copy, which this stop serves as well).
   bool stops_ = diff_.power_to == PowerState::kStopped && (allow_.restart || allow_.offline_copy);
+  std::optional<PowerObstacle> obstacle_ = {};
+  bool power_wanted_ = false;   // it would be started, or is allowed to be restarted, were it not for the obstacle
   bool is_up_ = mode_.running;  // as the operations given so far leave it
   bool pending_now_ = false;
   bool pending_restarted_ = false;

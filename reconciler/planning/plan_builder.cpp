@@ -88,6 +88,14 @@ std::vector<OperationId> PlanBuilder::before_pool(std::string_view pool) const {
   return at != pool_operations.end() ? std::vector{at->second} : std::vector<OperationId>{};
 }
 
+const LiveVolume* PlanBuilder::cloud_init_volume(Vmid vmid, std::string_view storage, std::string_view node) const {
+  for (const LiveVolume* volume : storages.owned_by(vmid)) {
+    const bool here = volume->node.empty() || volume->node == node;
+    if (here && volume->id.storage == storage && volume->id.name.find("-cloudinit") != std::string::npos) return volume;
+  }
+  return nullptr;
+}
+
 std::optional<PlanBuilder::Refusal> PlanBuilder::refuses(std::string_view storage, std::string_view node) const {
   const StorageView* view = storages.find(storage);
   if (view == nullptr)

@@ -46,6 +46,10 @@ class PlanBuilder {
   };
   [[nodiscard]] std::optional<Refusal> refuses(std::string_view storage, std::string_view node) const;
 
+  /// A cloud-init volume of the guest that is there already. Fact: it has one name only, and PVE allocates it under no
+  /// other.
+  [[nodiscard]] const LiveVolume* cloud_init_volume(Vmid vmid, std::string_view storage, std::string_view node) const;
+
   [[nodiscard]] const ResolvedVm* vm(std::string_view name) const;
   [[nodiscard]] Allowance allowance(const ResolvedVm& vm) const;
   [[nodiscard]] bool ha_managed(Vmid vmid) const;

@@ -59,6 +59,9 @@ std::optional<NewDisk> new_disk(PlanBuilder& b, const ResolvedVm& vm, const Disk
   if (!format.empty() && !is_cloud_init(wish)) options.set("format", format);
   out.bytes = size.value_or(4_MiB);
   if (is_cloud_init(wish)) {
+    if (const LiveVolume* there = b.cloud_init_volume(vm.vmid, out.storage, node))
+      return refuse(fmt::format("{} is there already, and no guest names it", to_text(there->id)),
+                    fmt::format("on {}: pvesm free {}", node, to_text(there->id)));
     out.text = out.storage + ":cloudinit";
   } else if (disk.desired_slot.bus == Bus::kEfi || disk.desired_slot.bus == Bus::kTpm) {
     out.text = out.storage + ":1";  // Fact: PVE ignores the number and takes the size these need

@@ -7,6 +7,7 @@
 namespace pvr {
 
 void GuestPlanner::run() {
+  heed_power_obstacle();
   early_options();
   for (const DiskDiff& disk : diff_.disks) plan_disk(disk);
   late_options();
@@ -87,12 +88,6 @@ void GuestPlanner::give_all(std::vector<Planned>& list) {
   list.clear();
 }
 
-bool GuestPlanner::needs_power() const {
-  if (!stopped_.empty() || !restarted_.empty() || starts_) return true;
-  if (diff_.power_to == PowerState::kStopped) return stops_;
-  return mode_.running && allow_.restart && (pending_now_ || waiting_ || pending_restarted_);
-}
-
 std::optional<PowerObstacle> GuestPlanner::power_obstacle() const {
   if (ha_)
     if (auto obstacle = ha_obstacle(guest_)) return obstacle;
@@ -103,14 +98,28 @@ std::optional<PowerObstacle> GuestPlanner::power_obstacle() const {
   return start_obstacle(guest_, b_.storages);
 }
 
+void GuestPlanner::heed_power_obstacle() {
+  obstacle_ = power_obstacle();
+  if (!obstacle_) return;
+  power_wanted_ = starts_ || stops_ || (mode_.running && allow_.restart);
+  starts_ = stops_ = allow_.restart = false;
+  // A stopped guest stays as it is while a disk of it is copied.
+  if (mode_.running) allow_.offline_copy = false;
+}
+
+void GuestPlanner::tell_power_obstacle() {
+  const bool stop_wanted = diff_.power_to == PowerState::kStopped;
+  if (!obstacle_ || !power_wanted_) return;
+  if (mode_.running && !stop_wanted && !pending_now_ && !waiting_) return;
+  b_.block(diff_.address,
+           stop_wanted     ? "stop the guest"
+           : mode_.running ? "restart the guest"
+                           : "start the guest",
+           obstacle_->why, obstacle_->remedy, false);
+}
+
 void GuestPlanner::emit() {
-  if (const auto obstacle = needs_power() ? power_obstacle() : std::nullopt) {
-    const std::string what = diff_.power_to == PowerState::kStopped ? "stop the guest"
-                             : mode_.running                        ? "restart the guest"
-                                                                    : "start the guest";
-    b_.block(diff_.address, what, obstacle->why, obstacle->remedy, false);
-    return;
-  }
+  tell_power_obstacle();
   if (backup_) backed_up_ = give(std::move(*backup_));
   give_all(now_);
   const bool stop_wanted = diff_.power_to == PowerState::kStopped;
@@ -137,7 +146,7 @@ void GuestPlanner::emit() {
   if (stop_wanted && !barrier_) {
     if (stops_)
       give_barrier(StopVm{.vmid = vm_.vmid, .ha = ha_}, Impact::kRestart, "stopped", "stated in the fleet file");
-    else
+    else if (!obstacle_ || !power_wanted_)
       b_.block(diff_.address, "stop the guest", "its users would notice", "--allow restart, or stop it yourself");
   }
   for (Planned& planned : destroy_) {

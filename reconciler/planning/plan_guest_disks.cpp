@@ -157,13 +157,10 @@ void GuestPlanner::add_disk(const DiskDiff& disk) {
   if (view == nullptr) return;
   AddDisk add{.vmid = vm_.vmid, .slot = disk.desired_slot, .storage = storage, .cloud_init = is_cloud_init(wish)};
   if (add.cloud_init) {
-    // Fact: a cloud-init volume has one name only, and PVE allocates it under no other.
-    for (const LiveVolume* volume : b_.storages.owned_by(vm_.vmid)) {
-      if (volume->id.storage != storage || volume->id.name.find("-cloudinit") == std::string::npos) continue;
-      if (!volume->node.empty() && volume->node != guest_.node) continue;
-      b_.block(address(disk), what, fmt::format("{} is there already, and no drive names it", to_text(volume->id)),
+    if (const LiveVolume* there = b_.cloud_init_volume(vm_.vmid, storage, guest_.node)) {
+      b_.block(address(disk), what, fmt::format("{} is there already, and no drive names it", to_text(there->id)),
                fmt::format("take it: qm set {} --{} {},media=cdrom", vm_.vmid.number, to_text(disk.desired_slot),
-                           to_text(volume->id)));
+                           to_text(there->id)));
       return;
     }
   }
@@ -235,7 +232,7 @@ void GuestPlanner::attach(const DiskDiff& disk) {
     // Another slot is another device for the guest, so it is changed while nobody looks.
     if (!allow_.restart && !stops_) {
       b_.block(address(disk), what, "the guest runs and would lose the device for a moment",
-               "--allow restart, or stop the guest");
+               way_out("--allow restart, or stop the guest"));
       return;
     }
     moment = Moment::kWhileStopped;
@@ -320,7 +317,7 @@ void GuestPlanner::take_away(const DiskDiff& disk) {
   // Fact: asked to take a boot disk out of a running guest PVE fails, and does it at the next start.
   const bool boot = mode_.running && boots_from(disk.desired_slot);
   if (boot && !allow_.restart && !stops_) {
-    b_.block(address(disk), what, "the guest runs and boots from it", "--allow restart, or stop the guest");
+    b_.block(address(disk), what, "the guest runs and boots from it", way_out("--allow restart, or stop the guest"));
     return;
   }
   const bool live = boot || plugs(disk.desired_slot);
@@ -353,6 +350,10 @@ std::vector<const SettingChange*> GuestPlanner::drive_changes(const DiskDiff& di
     if (!is_change(change) || find_setting(Home::kDriveOption, change.key) == nullptr) continue;
     // Of an option that only has to go for the storage it does not get to, the same holds.
     if (move_refused && (only_right_somewhere(change) || is_absent(change.desired.value))) continue;
+    if (move_refused && std::ranges::any_of(desired(disk).forbidden_here, [&](const ForbiddenOption& one) {
+          return one.key == change.key && one.value == drive_option_text(change.key, change.desired.value);
+        }))
+      continue;
     if (move_refused && here != nullptr && is_absent(change.configured)) {
       const Resolved* cache = desired(disk).settings.find("cache");
       const OptionValue unset =
@@ -361,6 +362,10 @@ std::vector<const SettingChange*> GuestPlanner::drive_changes(const DiskDiff& di
       if (unset == change.desired.value) continue;
     }
     list.push_back(&change);
+  }
+  for (const SettingChange& change : disk.forbidden_here) {
+    const bool written = std::ranges::find(list, change.key, &SettingChange::key) != list.end();
+    if (move_refused && !written) list.push_back(&change);
   }
   return list;
 }
@@ -456,8 +461,9 @@ void GuestPlanner::grow(const DiskDiff& disk, DriveSlot slot, const VolumeId& vo
     expect_restart(Moment::kNow);
     moment = Moment::kAfterRestart;
   } else if (waits) {
-    b_.block(address(disk), what, fmt::format("{} waits to be put into {}", to_text(volume), to_text(slot)),
-             mode_.running ? "--allow restart, or restart the guest yourself" : "start the guest, then plan again");
+    b_.block(
+        address(disk), what, fmt::format("{} waits to be put into {}", to_text(volume), to_text(slot)),
+        way_out(mode_.running ? "--allow restart, or restart the guest yourself" : "start the guest, then plan again"));
     return;
   }
   if (view != nullptr) {

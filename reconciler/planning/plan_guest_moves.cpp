@@ -8,6 +8,14 @@
 
 namespace pvr {
 
+std::optional<PlanBuilder::Refusal> GuestPlanner::waits_for_start(const DiskDiff& disk) const {
+  const LiveDrive* drive = disk.live_slot ? guest_.drive(*disk.live_slot) : nullptr;
+  if (mode_.running || drive == nullptr || !drive->has_pending()) return std::nullopt;
+  return PlanBuilder::Refusal{
+      "the disk has a change that waits for the guest's next start",
+      fmt::format("start the guest, or: qm set {} --revert {}", vm_.vmid.number, to_text(drive->slot))};
+}
+
 GuestPlanner::Route GuestPlanner::route(const DiskDiff& disk, const StorageView& target,
                                         std::optional<Moment> decided) const {
   const LiveDrive* drive = disk.live_slot ? guest_.drive(*disk.live_slot) : nullptr;
@@ -28,14 +36,9 @@ GuestPlanner::Route GuestPlanner::route(const DiskDiff& disk, const StorageView&
     if (!will_stop && !tpm) return {.moment = Moment::kAfterRestart};  // once it runs again
     return {.why = "it would be copied while the guest is stopped", .remedy = "--allow offline-copy"};
   }
-  if (!mode_.running && drive != nullptr && drive->has_pending()) {
-    // A task of PVE died when it had only noted the change.
+  if (std::optional<PlanBuilder::Refusal> waits = waits_for_start(disk)) {
     if (starts_) return {.moment = Moment::kAfterRestart};
-    return {.why =
-                "the disk has a change that waits for the guest's next start; moved now, PVE would switch back to the "
-                "old volume then",
-            .remedy = fmt::format("start the guest, or: qm set {} --revert {}", vm_.vmid.number,
-                                  to_text(disk.live_slot.value_or(disk.desired_slot)))};
+    return {.why = waits->why + "; moved now, PVE would switch back to the old volume then", .remedy = waits->remedy};
   }
   if (!mode_.running && (allow_.offline_copy || !starts_)) {
     if (allow_.offline_copy) return {.moment = Moment::kNow};
@@ -45,7 +48,7 @@ GuestPlanner::Route GuestPlanner::route(const DiskDiff& disk, const StorageView&
   if (tpm) {
     if (allow_.offline_copy) return {.moment = Moment::kWhileStopped};
     return {.why = "PVE does not move the TPM state of a running guest",
-            .remedy = "--allow offline-copy, or stop the guest"};
+            .remedy = way_out("--allow offline-copy, or stop the guest")};
   }
   const auto text_of = [&](std::string_view key) -> std::string {
     const OptionValue* value = running != nullptr ? running->options.find(key) : nullptr;
@@ -61,23 +64,23 @@ GuestPlanner::Route GuestPlanner::route(const DiskDiff& disk, const StorageView&
     // No restart will come that this could wait for; the stop does.
     if (allow_.offline_copy) return {.moment = Moment::kWhileStopped};
     return {.why = "it can only be moved when the guest is stopped, as the fleet wants it",
-            .remedy = "--allow offline-copy, once it is stopped"};
+            .remedy = way_out("--allow offline-copy, once it is stopped")};
   }
   const std::string frozen = io_uring && disk.volume ? replication_refuses_write(disk, *disk.volume) : std::string();
   if (allow_.restart && frozen.empty()) return {.moment = Moment::kAfterRestart, .drop_aio_first = io_uring};
   if (allow_.offline_copy) return {.moment = Moment::kWhileStopped};
   if (!frozen.empty())
-    return {.why = "aio=io_uring must go first (rule A5); " + frozen, .remedy = "--allow offline-copy"};
+    return {.why = "aio=io_uring must go first (rule A5); " + frozen, .remedy = way_out("--allow offline-copy")};
   if (io_uring) {
     return {.why =
                 "PVE refuses to move a running disk with aio=io_uring to that kind of storage (rule A5); aio must go "
                 "first, which takes a restart",
-            .remedy = "--allow restart (or --allow offline-copy)"};
+            .remedy = way_out("--allow restart (or --allow offline-copy)")};
   }
   return {.why =
               "the disk has a change that waits for a restart; moved now, PVE would switch back to the old volume at "
               "that restart",
-          .remedy = "--allow restart, restart the guest yourself, or qm set with --revert"};
+          .remedy = way_out("--allow restart, restart the guest yourself, or qm set with --revert")};
 }
 
 GuestPlanner::Decision GuestPlanner::decide(const DiskDiff& disk, DriveSlot slot, std::optional<Moment> decided) {

@@ -140,6 +140,8 @@ StrategyOffer GuestPlanner::offer_class_move(const DiskDiff& disk, const Blocks&
     return refused_offer(kThis, refusal->why, refusal->remedy);
   if (const std::string why = replication_refuses(disk, *blocks.home); !why.empty())
     return refused_offer(kThis, why, "state replicate: off on the disk, or remove the replication job");
+  if (const auto obstacle = allocation_obstacle(guest_, *blocks.home, b_.storages))
+    return refused_offer(kThis, obstacle->why, obstacle->remedy);
   if (std::optional<PlanBuilder::Refusal> sick = unhealthy(*blocks.home))
     return refused_offer(kThis, sick->why, sick->remedy);
   const Route way = route(disk, *blocks.home, mode_.running ? std::nullopt : std::optional(Moment::kNow));
@@ -165,6 +167,7 @@ const StorageView* GuestPlanner::scratch_for(const DiskDiff& disk, const Blocks&
     DiskDiff there = disk;
     there.move_to = id;
     if (!replication_refuses(there, view).empty()) continue;
+    if (allocation_obstacle(guest_, view, b_.storages)) continue;
     // Kept from moving there now, by io_uring for one.
     if (route(there, view, mode_.running ? std::nullopt : std::optional(Moment::kNow)).moment != Moment::kNow) continue;
     const ByteSize taken = b_.space.taken(view, guest_.node, blocks.size);
@@ -200,6 +203,8 @@ StrategyOffer GuestPlanner::offer_out_and_back(const DiskDiff& disk, const Block
   if (way.moment != Moment::kNow)
     return refused_offer(kThis, "the disk cannot be moved now: it has a change that waits for a restart",
                          "restart the guest first, or revert the change");
+  if (const auto obstacle = allocation_obstacle(guest_, *blocks.here, b_.storages))
+    return refused_offer(kThis, obstacle->why, obstacle->remedy);
   std::string why;
   const StorageView* scratch = scratch_for(disk, blocks, why);
   if (scratch == nullptr)
@@ -232,6 +237,8 @@ StrategyOffer GuestPlanner::offer_swap(const DiskDiff& disk, const Blocks& block
   const bool staged = blocks.live == blocks.wanted && blocks.here != blocks.home;
   if (std::optional<PlanBuilder::Refusal> refusal = below_pve_refuses(blocks))
     return refused_offer(kThis, refusal->why, refusal->remedy);
+  if (std::optional<PlanBuilder::Refusal> waits = waits_for_start(disk))
+    return refused_offer(kThis, waits->why, waits->remedy);
   // A class is where the disk belongs then; renaming it back would only be undone.
   const StorageView* home = blocks.home;
   if (!staged && home->declared != nullptr && !home->declared->class_of.empty()) home = blocks.here;
@@ -255,7 +262,7 @@ StrategyOffer GuestPlanner::offer_swap(const DiskDiff& disk, const Blocks& block
                          fmt::format("qm listsnapshot {0}, then qm delsnapshot {0} NAME for each", vm_.vmid.number));
   if (std::optional<PlanBuilder::Refusal> sick = unhealthy(*home)) return refused_offer(kThis, sick->why, sick->remedy);
   if (mode_.running && !allow_.restart && !stops_)
-    return refused_offer(kThis, "the guest must be stopped for the rename", "--allow restart");
+    return refused_offer(kThis, "the guest must be stopped for the rename", way_out("--allow restart"));
   StrategyOffer offer{
       .strategy = kThis, .possible = true, .needs = fmt::format("API, host access, storage \"{}\"", staging->id)};
   if (!staged) {
@@ -263,6 +270,8 @@ StrategyOffer GuestPlanner::offer_swap(const DiskDiff& disk, const Blocks& block
     there.move_to = staging->id;
     if (const std::string why = replication_refuses(there, *staging); !why.empty())
       return refused_offer(kThis, why, "remove the replication job");
+    if (const auto obstacle = allocation_obstacle(guest_, *staging, b_.storages))
+      return refused_offer(kThis, obstacle->why, obstacle->remedy);
     const Route way = route(there, *staging, mode_.running ? std::nullopt : std::optional(Moment::kNow));
     if (!way.moment) return refused_offer(kThis, way.why, way.remedy);
     if (way.moment != Moment::kNow)
@@ -299,6 +308,8 @@ StrategyOffer GuestPlanner::offer_in_place(const DiskDiff& disk, const Blocks& b
       return refused_offer(kThis, "PVE's own snapshots of the guest need those of the zvol",
                            fmt::format("qm delsnapshot {} NAME for each, or snapshots: keep", vm_.vmid.number));
   }
+  if (std::optional<PlanBuilder::Refusal> waits = waits_for_start(disk))
+    return refused_offer(kThis, waits->why, waits->remedy);
   const LiveDrive* drive = guest_.drive(*disk.live_slot);
   if (drive != nullptr &&
       (drive->pending_delete || (drive->pending && drive->pending->volume != drive->current->volume)))
@@ -309,7 +320,7 @@ StrategyOffer GuestPlanner::offer_in_place(const DiskDiff& disk, const Blocks& b
     return refused_offer(kThis, fmt::format("node {} lacks perl, which the copy needs", guest_.node),
                          "apt install perl");
   if (!allow_.offline_copy)
-    return refused_offer(kThis, "the guest would be stopped while the disk is copied", "--allow offline-copy");
+    return refused_offer(kThis, "the guest would be stopped while the disk is copied", way_out("--allow offline-copy"));
   const StorageView as_wanted = with_blocks(*blocks.here, blocks.wanted);
   const ByteSize peak = b_.space.taken(as_wanted, guest_.node, blocks.size.padded_to(blocks.wanted));
   if (const std::optional<std::string> full = b_.space.refuses(*blocks.here, guest_.node, peak))

@@ -421,19 +421,33 @@ void Resolver::forbid_carried(const VmContext& context, const WrittenDisk* writt
   DiskSettings settings;
   settings.cache = parse_cache(text_value(setting_of(disk, "cache"))).value_or(CacheMode::kNone);
   settings.scsihw = context.scsihw;
-  for (const auto& [key, value] : kCarried) {
+  const auto judge = [&](const DiskFacts& facts, std::string_view key, std::string_view value,
+                         std::vector<ForbiddenOption>& list) {
     // With the controller left alone, nothing is known of what an I/O thread needs.
-    if (disk.settings.contains(key) || (key == "iothread" && context.scsihw.empty())) continue;
+    if (key == "iothread" && context.scsihw.empty()) return;
     DiskSettings carried = settings;
     if (key == "aio") carried.aio = parse_aio(value);
     if (key == "cache") carried.cache = *parse_cache(value);
     if (key == "iothread") carried.iothread = true;
     const auto row = std::ranges::find_if(
-        kDiskInvariants, [&, of = key](const auto& one) { return one.key == of && one.broken(disk.facts, carried); });
-    if (row == std::end(kDiskInvariants)) continue;
-    disk.forbidden.push_back(
-        {.key = key, .value = value, .rule = row->id, .left = left_alone(context, written, disk.name, key)});
-  }
+        kDiskInvariants, [&](const auto& one) { return one.key == key && one.broken(facts, carried); });
+    if (row == std::end(kDiskInvariants)) return;
+    list.push_back({.key = key, .value = value, .rule = row->id, .left = left_alone(context, written, disk.name, key)});
+  };
+  for (const auto& [key, value] : kCarried)
+    if (!disk.settings.contains(key)) judge(disk.facts, key, value, disk.forbidden);
+
+  // What is declared was judged for the storage the disk belongs on, so here even that may be forbidden.
+  const std::string* live_storage = live_of(facts_.disk_storage, context.vm->vmid, disk.slot);
+  const std::string* live_format = live_of(facts_.disk_format, context.vm->vmid, disk.slot);
+  const StorageFacts* here = live_storage != nullptr ? storage_facts(*live_storage) : nullptr;
+  if (here == nullptr || live_format == nullptr || *live_storage == text_value(setting_of(disk, "storage"))) return;
+  DiskFacts facts = disk.facts;
+  facts.kind = here->kind;
+  facts.shared = here->shared;
+  facts.format = format_name(*live_format);
+  if (!is_direct(settings.cache)) settings.cache = CacheMode::kNone;  // waits for the move
+  for (const auto& [key, value] : kCarried) judge(facts, key, value, disk.forbidden_here);
 }
 
 void Resolver::small_disks(VmContext& context) {

@@ -217,9 +217,15 @@ TEST(Found, AGuestWhoseVolumeIsGoneIsNotRestartedButNamed) {
   for (const Operation& operation : planned.plan.operations)
     EXPECT_FALSE(std::holds_alternative<RestartVm>(operation.procedure)) << text_of(planned.plan);
   EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 names san:vm-110-disk-0, which is not on the storage"));
+  // What waits for a restart is written all the same.
+  EXPECT_TRUE(world.run_plan(planned.plan).all_done()) << text_of(planned.plan);
+  EXPECT_THAT(world.sim().vm_config_text(110), HasSubstr("cores: 4"));
+  EXPECT_TRUE(world.sim().vm_running(110));
+  const PlanResult again = plan_fleet(world, document);
+  EXPECT_TRUE(again.plan.operations.empty()) << text_of(again.plan);
+  EXPECT_THAT(text_of(again.plan), HasSubstr("restart the guest"));
 }
 
-// Told to stop the guest, HA does so as soon as it can: also when nobody waits for it any more.
 TEST(Found, ANewDiskDoesNotTakeTheNameOfAVolumeThatIsGone) {
   World world(kTwoNodes);
   world.sim().inspect([](pvesim::World& inside) {
@@ -242,6 +248,7 @@ TEST(Found, ANewDiskDoesNotTakeTheNameOfAVolumeThatIsGone) {
   })) << text_of(again.plan);
 }
 
+// Told to stop the guest, HA does so as soon as it can: also when nobody waits for it any more.
 TEST(Found, AStopThatHaDidNotCarryOutIsTakenBack) {
   World world(kTwoNodes);
   world.sim().add_fault({.action = pvesim::FaultAction::kTaskStall, .task = "qmshutdown"});
@@ -599,6 +606,11 @@ TEST(Found, ACloudInitVolumeThatIsThereAlreadyIsNamed) {
   const PlanResult planned = plan_fleet(world, document);
   EXPECT_FALSE(plans<AddDisk>(planned)) << text_of(planned.plan);
   EXPECT_THAT(text_of(planned.plan), HasSubstr("z16:vm-133-cloudinit is there already, and no drive names it"));
+
+  world.sim().inspect([](pvesim::World& inside) { inside.vms.erase(133); });
+  const PlanResult anew = plan_fleet(world, document);
+  EXPECT_FALSE(plans<CreateVm>(anew)) << text_of(anew.plan);
+  EXPECT_THAT(text_of(anew.plan), HasSubstr("z16:vm-133-cloudinit is there already, and no guest names it"));
 }
 
 // A task of PVE noted the change of a stopped guest's drive and died: it waits for the next start.
@@ -612,9 +624,34 @@ TEST(Found, AStoppedGuestsDiskWithAChangeThatWaitsIsNotMoved) {
   const PlanResult planned = plan_fleet(world, document);
   EXPECT_FALSE(plans<MoveDisk>(planned)) << text_of(planned.plan);
   EXPECT_THAT(text_of(planned.plan), HasSubstr("waits for the guest's next start"));
+  const auto blocks = fleet(fleet_of(
+      "  db: {vmid: 101, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 4GiB, volblocksize: 64k}}}\n"));
+  const PlanResult in_place = plan_fleet(world, blocks, &world.zfs());
+  EXPECT_FALSE(plans<RecreateZvol>(in_place)) << text_of(in_place.plan);
+  EXPECT_THAT(text_of(in_place.plan), HasSubstr("in place: the disk has a change that waits for the guest's next"));
   ASSERT_EQ(world.sim().start_vm(101), "OK");
   ASSERT_TRUE(world.run_plan(plan_fleet(world, document).plan).all_done());
   EXPECT_THAT(value_of(world.sim(), 101, "scsi0"), HasSubstr("files:"));
+}
+
+// Native aio is right on thick LVM and wrong on CIFS (rule A2); for io_uring it is the other way round (rule A5).
+TEST(Found, WhatIsForbiddenWhereADiskLiesGoesAlsoWhileItsMoveIsRefused) {
+  World world(kTwoNodes);
+  for (const char* drive : {"scsi1", "scsi2"})
+    ASSERT_EQ(world.sim().admin_call("POST", "/nodes/pve1/qemu/111/config", {{drive, "smb:1"}}).status, 200);
+  world.let_time_pass();
+  world.sim().inspect([](pvesim::World& inside) { inside.vms.at(111).config.values.at("scsi1") += ",aio=native"; });
+  const auto document = fleet(shared_fleet(
+      "  ha: {vmid: 111, node: pve1, lane: shared, disks: {root: {slot: scsi0, size: 4GiB}, data: {slot: scsi1, size: "
+      "1GiB, aio: native, mbps_rd: 100}, more: {slot: scsi2, size: 1GiB, storage: z16}}}\n"));
+  const PlanResult planned = plan_fleet(world, document, nullptr, {});
+  EXPECT_FALSE(plans<MoveDisk>(planned)) << text_of(planned.plan);
+  EXPECT_TRUE(world.run_plan(planned.plan).all_done()) << text_of(planned.plan);
+  const std::string config = world.sim().vm_config_text(111);
+  EXPECT_THAT(value_of(world.sim(), 111, "scsi1"), HasSubstr("mbps_rd=100"));
+  EXPECT_EQ(config.find("aio="), std::string::npos) << config;
+  const PlanResult again = plan_fleet(world, document, nullptr, {});
+  EXPECT_TRUE(again.plan.operations.empty()) << text_of(again.plan);
 }
 
 // PVE fails when it is asked to take a boot disk out of a running guest, and does it at the next start.
