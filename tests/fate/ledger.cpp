@@ -254,8 +254,12 @@ void Ledger::others(const std::function<void()>& act) {
     });
     if (written) precious_.erase(home.second);
   }
-  for (const auto& [home, slot] : after.attached)
-    if (!before.attached.contains(home)) homes_.emplace(home, slot);
+  for (const auto& [home, slot] : after.attached) {
+    const auto was = before.attached.find(home);
+    if (was == before.attached.end()) homes_.emplace(home, slot);
+    // Two slots had the same content, and the guest wrote to the one that stood for both.
+    if (was != before.attached.end() && was->second != slot && homes_.contains(home)) homes_.at(home) = slot;
+  }
   for (const std::string& volume : after.unreferenced)
     if (!before.unreferenced.contains(volume)) tolerated_orphans_.insert(volume);
   for (const std::string& offence : after.offences)
