@@ -64,6 +64,8 @@ class Verifier {
     for (std::size_t i = 0; i < plan_.operations.size(); ++i) {
       const Operation& op = plan_.operations[i];
       if (op.id != i + 1) say(op, fmt::format("stands at position {}", i + 1));
+      if (std::ranges::adjacent_find(op.after) != op.after.end()) say(op, "comes after the same operation twice");
+      if (std::ranges::adjacent_find(op.locks) != op.locks.end()) say(op, "wants the same lock twice");
       for (const OperationId before : op.after)
         if (before == 0 || before >= op.id)
           say(op, fmt::format("comes after operation {}, which is not before it", before));

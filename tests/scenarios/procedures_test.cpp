@@ -352,6 +352,14 @@ TEST_F(Procedures, CloneFromATemplate) {
   EXPECT_THAT(value_of(sim_, 201, "scsi0"), HasSubstr("z64:vm-201-disk-0"));
 }
 
+TEST_F(Procedures, CloneRefusesATakenVmid) {
+  const auto report =
+      world_.run({CloneVm{.source_node = "pve1", .source = Vmid{900}, .vmid = kStopped, .name = "x", .full = true}});
+  EXPECT_EQ(report.operations.at(0).outcome, Outcome::kConflict) << text_of(report);
+  EXPECT_THAT(report.operations.at(0).detail, HasSubstr("vm 121 exists already"));
+  EXPECT_EQ(value_of(sim_, 121, "name"), "db");
+}
+
 TEST_F(Procedures, DestroyNeedsTheRightMachineUnprotectedAndStopped) {
   const auto stranger = world_.run({DestroyVm{.vmid = kStopped, .uuid = "00000000-0000-0000-0000-000000000001"}});
   EXPECT_EQ(stranger.operations.at(0).outcome, Outcome::kConflict);

@@ -255,6 +255,55 @@ TEST(Rollback, NeverExchangesADiskBelowARunningGuest) {
   EXPECT_EQ(value_of(world.sim(), 120, "scsi1"), drive);
 }
 
+TEST(Gc, AClassGoesWithItsDatasetWhenNothingIsThereAnyMore) {
+  World world(kLab);
+  const std::string with_class = R"(
+version: 1
+storages:
+  z16: {type: zfspool, pool: tank/vbs16k, blocksize: 16k, sparse: true, content: [images, rootdir], media: ssd, nodes: [pve1],
+        classes: {models: {blocksize: 128k}}}
+lanes: {pinned: {pve1: z16}}
+vms:
+  db: {vmid: 121, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 8GiB})";
+  const auto wanted = fleet(with_class + ", models: {slot: scsi1, size: 1GiB, volblocksize: 128k}}}\n");
+  const auto unused = fleet(with_class + "}}\n");
+  const PlanResult planned = plan_fleet(world, wanted, &world.zfs());
+  ASSERT_TRUE(world.run_with_host(planned.plan).all_done()) << text_of(planned.plan);
+  const std::string volume = volid(world, 121, "scsi1");
+  ASSERT_THAT(volume, ::testing::StartsWith("z16-models:")) << text_of(planned.plan);
+  const auto there = [&] {
+    const auto dataset = world.zfs().dataset("pve1", "tank/vbs16k/models");
+    const bool entry = world.sim().storage_cfg().find("z16-models") != std::string::npos;
+    EXPECT_EQ(dataset && dataset->has_value(), entry);
+    return entry;
+  };
+  // Wanted by a disk; not wanted, but a guest has a volume on it; and not even that, but the volume is there.
+  EXPECT_TRUE(gc(world, wanted, true)->plan.empty());
+  EXPECT_TRUE(gc(world, unused, true)->plan.empty());
+  const std::string drive = value_of(world.sim(), 121, "scsi1");
+  world.sim().inspect([](pvesim::World& inside) { inside.vms.at(121).config.values.erase("scsi1"); });
+  EXPECT_TRUE(gc(world, unused, true)->plan.empty());
+  // A slot that names a volume of the class, which is gone: the entry is what tells where it was.
+  world.sim().inspect([&](pvesim::World& inside) {
+    inside.vms.at(121).config.values["scsi1"] = drive;
+    for (auto& [key, backing] : inside.backings)
+      if (key.find("models") != std::string::npos) backing.volumes.clear();
+  });
+  EXPECT_TRUE(gc(world, unused, true)->plan.empty());
+  EXPECT_TRUE(there());
+
+  world.sim().inspect([](pvesim::World& inside) { inside.vms.at(121).config.values.erase("scsi1"); });
+  const auto asked = gc(world, unused, false);
+  EXPECT_TRUE(asked->plan.empty());
+  ASSERT_EQ(asked->plan.blocked.size(), 1U) << text_of(asked->plan);
+  EXPECT_EQ(asked->plan.blocked[0].remedy, "--allow destroy");
+  const auto due = gc(world, unused, true);
+  const ApplyReport report = world.run_with_host(due->plan);
+  EXPECT_TRUE(report.all_done()) << text_of(due->plan) << text_of(report);
+  EXPECT_FALSE(there());
+  EXPECT_TRUE(gc(world, unused, true)->plan.empty());
+}
+
 TEST(Gc, TheLastCopyStays) {
   World world(kLab);
   const auto document = fleet(kWanted);

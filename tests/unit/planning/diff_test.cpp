@@ -45,6 +45,19 @@ TEST(DiffOption, PveWritesItsOwnWay) {
   EXPECT_FALSE(compare("bios", "seabios", ""));
 }
 
+TEST(DiffReplication, AJobThatIsRightIsListedOnlyOnDemand) {
+  ResolvedVm wanted = vm("a", 201);
+  wanted.replication = {{.target = "pve2"}};
+  LiveState state = cluster(true);
+  put(state, guest(201));
+  state.replication.push_back({.id = "201-0", .guest = {201}, .target = "pve2"});
+  EXPECT_TRUE(diff(fleet({wanted}), state).replication.empty());
+  const Diff whole = diff(fleet({wanted}), state, DiffDetail::kEverything);
+  ASSERT_EQ(whole.replication.size(), 1U);
+  EXPECT_EQ(whole.replication[0].id, "201-0");
+  EXPECT_EQ(whole.replication[0].action, ReplicationDiff::Action::kNone);
+}
+
 TEST(DiffOption, RealDifferencesAreSeen) {
   EXPECT_TRUE(compare("memory", "4096", "2048"));
   EXPECT_TRUE(compare("machine", "q35", ""));

@@ -620,6 +620,23 @@ TEST(PlanTargets, BringWhatTheyNeedAndNothingElse) {
   EXPECT_EQ(unknown.diagnostics.at(0).code, "plan.target.unknown");
 }
 
+TEST(PlanTargets, AGuestComesWithItsHaAndReplicationAPartOfItDoesNot) {
+  ResolvedVm wanted = vm("a", 201);
+  wanted.disks = {disk("root", "scsi0", "SSD-r10", "32G")};
+  set(wanted, "cores", "4");
+  wanted.ha = WrittenHa{};
+  wanted.replication = {{.target = "pve2"}};
+  LiveState state = cluster(true);
+  LiveVm present = guest(201);
+  attach(present, "scsi0", "SSD-r10:vm-201-disk-0,size=16G");
+  put(state, present);
+  EXPECT_EQ(names(plan(fleet({wanted}), state, {.targets = {"vm/a"}})),
+            "resize-disk set-vm-options set-ha set-replication");
+  EXPECT_EQ(names(plan(fleet({wanted}), state, {.targets = {"vm/a/root"}})), "resize-disk");
+  // HA takes over a guest that is as it should be.
+  EXPECT_EQ(names(plan(fleet({wanted}), state, {.targets = {"ha/a"}})), "resize-disk set-vm-options set-ha");
+}
+
 TEST(PlanUnreadable, OfflineGuestsAreBlockedButNotByPolicy) {
   ResolvedVm wanted = vm("a", 201);
   LiveState state = cluster();
