@@ -122,6 +122,10 @@ TEST(PlanMove, AStoppedGuestIsCopiedOfflineOnlyWhenAllowed) {
   EXPECT_EQ(made.operations[0].impact, Impact::kOfflineCopy);
   EXPECT_EQ(made.operations[0].copy->downtime, made.operations[0].copy->estimate);
   expect_settled(fleet({ai()}), state, {.allow = {.offline_copy = true}});
+  // 256 GiB at 128 MiB/s, without a remainder.
+  const Plan limited =
+      plan(fleet({ai()}), state, {.allow = {.offline_copy = true}, .copy_rate = {.bytes_per_second = (128_MiB).bytes}});
+  EXPECT_EQ(limited.operations[0].copy->estimate.count(), 2048);
 }
 
 // Rule A5: an explicit io_uring must go before a running disk may move to thick LVM, and comes back there.

@@ -180,6 +180,17 @@ vms:
   EXPECT_EQ(setting(fleet, "a", "wide", "volblocksize").value, OptionValue(256_KiB));
 }
 
+TEST(Resolve, TheLeastOfTheArcIsBelowItsMost) {
+  const auto codes = [](const std::string& limits) {
+    const Checked<ResolvedFleet> fleet = resolve_text("hosts: {pve1: {" + limits + "}}\n");
+    return fleet.diagnostics.empty() ? std::string() : std::string(fleet.diagnostics.front().code);
+  };
+  EXPECT_EQ(codes("arc_max: 8GiB, arc_min: 8GiB"), "policy.z13");
+  EXPECT_EQ(codes("arc_max: 8GiB, arc_min: 9GiB"), "policy.z13");
+  EXPECT_EQ(codes("arc_max: 8GiB, arc_min: 7GiB"), "");
+  EXPECT_EQ(codes("arc_max: 8GiB"), "");
+}
+
 TEST(Resolve, ABlockSizeAbove128kMustBeStatedOnTheDiskItself) {
   const Checked<ResolvedFleet> fleet = resolve_text(R"(
 storages: {tank: {type: zfspool, pool: tank/vms}}
