@@ -191,16 +191,38 @@ TEST_F(LeaseOnACluster, ANoteOfAHolderThatMayStillActIsNotDropped) {
   EXPECT_FALSE((*fourth)->restarting().contains(120)) << "120 runs and nobody is left who may stop it";
 }
 
+// What happens when the first operation has ended.
+struct AfterTheFirst final : EventSink {
+  explicit AfterTheFirst(std::function<void()> action) : act(std::move(action)) {}
+  void emit(const Event& event) override {
+    if (std::holds_alternative<OperationFinished>(event))
+      if (auto once = std::exchange(act, {})) once();
+  }
+  std::function<void()> act;
+};
+
+TEST_F(LeaseOnACluster, ARunThatCannotGiveItBackSaysSo) {
+  Plan plan;
+  plan.operations.push_back({.id = 1,
+                             .procedure = SetVmOptions{.vmid = Vmid{121}, .set = map({{"cores", "3"}}), .unset = {}},
+                             .node = "pve1"});
+  const auto warnings_when = [&](const std::function<void()>& happens) {
+    AfterTheFirst sink(happens);
+    const auto report = apply(plan, {.pve = *pve_, .clock = world_.clock(), .events = sink}, world_.options(), {});
+    EXPECT_EQ(report.operations.at(0).outcome, Outcome::kDone) << text_of(report);
+    return report.operations.at(0).warnings;
+  };
+  EXPECT_THAT(warnings_when([&] { world_.sim().set_quorum(false); }),
+              ::testing::ElementsAre(HasSubstr("could not be given back")));
+  world_.sim().set_quorum(true);
+  world_.sim().set_config(121, "cores", "1");
+  world_.sim().advance(std::chrono::hours(1));
+  // Whose it is now gives it back.
+  EXPECT_THAT(warnings_when([&] { EXPECT_TRUE(take("bob", true)); }), ::testing::IsEmpty());
+}
+
 TEST_F(LeaseOnACluster, ARunWhoseLeaseIsBrokenStopsBeforeItsNextOperation) {
-  // Broken while the first operation runs.
-  struct Breaker final : EventSink {
-    explicit Breaker(std::function<void()> action) : act(std::move(action)) {}
-    void emit(const Event& event) override {
-      if (std::holds_alternative<OperationFinished>(event))
-        if (auto once = std::exchange(act, {})) once();
-    }
-    std::function<void()> act;
-  } breaker([&] { EXPECT_TRUE(take("bob", true)); });
+  AfterTheFirst breaker([&] { EXPECT_TRUE(take("bob", true)); });
   Plan plan;
   plan.operations.push_back({.id = 1,
                              .procedure = SetVmOptions{.vmid = Vmid{121}, .set = map({{"cores", "3"}}), .unset = {}},

@@ -352,6 +352,61 @@ TEST_F(Procedures, CloneFromATemplate) {
   EXPECT_THAT(value_of(sim_, 201, "scsi0"), HasSubstr("z64:vm-201-disk-0"));
 }
 
+// Between plan and apply somebody may have removed anything.
+TEST_F(Procedures, EveryOneSaysWhatIsNotThereAndDoesNothing) {
+  const Vmid gone{999};
+  const VolumeId lost = volume("z16:vm-999-disk-0");
+  const std::string zvol = "tank/vbs16k/vm-999-disk-0";
+  const std::pair<Procedure, std::string> sweep[] = {
+      {UpdateStorage{.id = "gone", .set = map({{"sparse", "1"}})}, "gone"},
+      {AddToPool{.id = "gone", .vmid = kStopped}, "gone"},
+      {CloneVm{.source_node = "pve1", .source = gone, .vmid = Vmid{200}, .name = "x"}, "999"},
+      {SetVmOptions{.vmid = gone, .set = map({{"cores", "2"}})}, "999"},
+      {SetDriveOptions{.vmid = gone, .slot = kScsi0, .volume = lost, .set = map({{"ssd", "1"}})}, "999"},
+      {AddDisk{.vmid = gone, .slot = kScsi0, .storage = "z16", .size = 1_GiB}, "999"},
+      {AttachVolume{.vmid = gone, .slot = kScsi0, .volume = lost}, "999"},
+      {DetachDisk{.vmid = gone, .slot = kScsi0, .volume = lost}, "999"},
+      {ResizeDisk{.vmid = gone, .slot = kScsi0, .volume = lost, .size = 9_GiB}, "999"},
+      {MoveDisk{.vmid = gone, .slot = kScsi0, .volume = lost, .storage = "z64"}, "999"},
+      {RestartVm{.vmid = gone}, "999"},
+      {StartVm{.vmid = gone}, "999"},
+      {StopVm{.vmid = gone}, "999"},
+      {RetireVolume{.vmid = gone, .slot = kScsi0, .volume = lost, .node = "pve1", .dataset = zvol, .guid = "1"}, "999"},
+      {SetZvolProperties{
+           .vmid = gone, .slot = kScsi0, .volume = lost, .node = "pve1", .set = map({{"sync", "always"}})},
+       "999"},
+      {SetZvolProperties{.node = "pve1", .dataset = "tank/gone", .set = map({{"sync", "always"}})}, "tank/gone"},
+      {SwapZvol{.vmid = gone,
+                .slot = kScsi0,
+                .volume = lost,
+                .storage = "z64",
+                .node = "pve1",
+                .from = "tank/vbs16k",
+                .to = "tank/vbs64k"},
+       "999"},
+      {RecreateZvol{.vmid = gone,
+                    .slot = kScsi0,
+                    .volume = lost,
+                    .node = "pve1",
+                    .dataset = zvol,
+                    .guid = "1",
+                    .volblocksize = 64_KiB},
+       "999"},
+      {RollBackZvol{.vmid = gone, .slot = kScsi0, .volume = lost, .node = "pve1", .dataset = zvol, .guid = "1"}, "999"},
+      {BackUpVm{.vmid = gone, .storage = "local"}, "999"},
+      {SetPoolProperties{.node = "pve1", .pool = "gone", .set = map({{"autotrim", "on"}})},
+       "There is no zpool gone on pve1"},
+      {SetTrimTimer{.node = "pve1", .pool = "gone", .timer = "weekly"}, "There is no zpool gone on pve1"},
+  };
+  const auto before = world_.referenced_contents();
+  for (const auto& [procedure, word] : sweep) {
+    const ApplyReport report = world_.run_with_host(World::plan_of({procedure}));
+    EXPECT_FALSE(report.all_done()) << procedure_name(procedure);
+    EXPECT_THAT(text_of(report), HasSubstr(word)) << procedure_name(procedure);
+  }
+  EXPECT_EQ(world_.referenced_contents(), before);
+}
+
 TEST_F(Procedures, CloneRefusesATakenVmid) {
   const auto report =
       world_.run({CloneVm{.source_node = "pve1", .source = Vmid{900}, .vmid = kStopped, .name = "x", .full = true}});

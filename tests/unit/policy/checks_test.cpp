@@ -18,6 +18,7 @@ namespace pvr::test {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -171,6 +172,9 @@ TEST(PoolChecks, CapacityHasThreeSteps) {
   EXPECT_EQ(capacity_verdict(85_GiB, {}, 5_GiB), kFine);
   EXPECT_EQ(only(pool_checks(), pool([](PoolFacts& p) { p.used_percent = 90; })).severity, Severity::kError);
   EXPECT_EQ(only(pool_checks(), pool([](PoolFacts& p) { p.used_percent = 89; })).severity, Severity::kWarning);
+  EXPECT_THAT(only(pool_checks(), pool([](PoolFacts& p) { p.used_percent = 85; })).what,
+              HasSubstr("85 % full: act now"));
+  EXPECT_THAT(only(pool_checks(), pool([](PoolFacts& p) { p.used_percent = 84; })).what, EndsWith("84 % full"));
 }
 
 TEST(DatasetChecks, EachRowFires) {
