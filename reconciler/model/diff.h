@@ -70,8 +70,9 @@ struct DiskDiff {
   std::string blocked = {};                        // why nothing can be done for this disk; empty: it can
   std::string remedy = {};                         // what the user can do about it
   Unfinished unfinished = Unfinished::kNothing;
-  bool absent = false;    // must go (its volume is `volume`)
-  bool detached = false;  // must be kept, but not attached
+  bool off_limits = false;  // `blocked` forbids everything, not only what it speaks of
+  bool absent = false;      // must go (its volume is `volume`)
+  bool detached = false;    // must be kept, but not attached
 };
 
 enum class Presence : std::uint8_t { kMissing, kPresent, kMustGo, kUnreadable, kWrongIdentity };

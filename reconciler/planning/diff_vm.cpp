@@ -345,6 +345,7 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
       if (const std::string copy = missing ? copy_of_missing(c, *binding.volume) : std::string(); !copy.empty())
         gone.blocked += fmt::format("; {} is a copy of it that was begun and not ended", copy);
       gone.remedy = std::move(obstacle->remedy);
+      gone.off_limits = true;
       return gone;
     }
   }

@@ -69,6 +69,7 @@ void GuestPlanner::plan_disk(const DiskDiff& disk) {
     return;
   }
   if (!disk.blocked.empty()) b_.block(address(disk), fmt::format("change {}", slot), disk.blocked, disk.remedy);
+  if (disk.off_limits) return;
   if (disk.unfinished == Unfinished::kExchange || disk.unfinished == Unfinished::kSwap) return go_on(disk);
   switch (disk.match) {
     case DiskMatch::kMissing:

@@ -542,9 +542,9 @@ TEST(Found, TwoSlotsWithOneVolumeAreNamedAndLeftAlone) {
   World world(kCluster);
   world.sim().set_config(101, "scsi1", "z16:vm-101-disk-0,size=8G");
   const auto document = fleet(fleet_of(
-      "  db: {vmid: 101, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 6GiB}, data: {slot: scsi1, size: "
-      "8GiB}}}\n"));
-  const PlanResult planned = plan_fleet(world, document);
+      "  db: {vmid: 101, node: pve1, lane: pinned, disks: {root: {slot: scsi0, size: 6GiB, volblocksize: 8k}, data: "
+      "{slot: scsi1, size: 8GiB, volblocksize: 64k}}}\n"));
+  const PlanResult planned = plan_fleet(world, document, &world.zfs());
   EXPECT_TRUE(planned.plan.operations.empty()) << text_of(planned.plan);
   EXPECT_THAT(text_of(planned.plan), HasSubstr("scsi0 and scsi1 both name z16:vm-101-disk-0"));
 }

@@ -85,6 +85,18 @@ TEST_P(LostAnswers, AfterTheEffectOfAnyWriteChangeNothing) {
   }
 }
 
+// All storages are in one file with one digest: what this run wrote itself is nobody else's change.
+TEST_P(LostAnswers, ToTheFirstOfTwoStoragesDoNotMakeTheSecondAConflict) {
+  World world(kLab);
+  const auto list = world.client()->storages();
+  ASSERT_TRUE(list);
+  Plan plan = World::plan_of({UpdateStorage{.id = "z16", .set = map({{"content", "images"}})},
+                              UpdateStorage{.id = "z64", .set = map({{"content", "images"}})}});
+  for (Operation& operation : plan.operations) operation.guard.section_digest = list->digest;
+  const ApplyReport report = world.run_plan(plan, {.mishap = GetParam(), .nth = 1, .counts = {}});
+  EXPECT_TRUE(report.all_done()) << text_of(report);
+}
+
 INSTANTIATE_TEST_SUITE_P(EveryWrite, LostAnswers, ::testing::Values(Mishap::kLoseAnswer, Mishap::kProxyTimeout),
                          [](const auto& which) {
                            return which.param == Mishap::kLoseAnswer ? "CutConnection" : "ProxyTimeout";

@@ -566,6 +566,7 @@ TEST(PlanHa, FalseTakesTheGuestOut) {
   put(state, guest(201));
   state.ha.push_back({.sid = "vm:201"});
   EXPECT_EQ(names(plan(fleet({wanted}), state)), "remove-ha");
+  EXPECT_EQ(plan(fleet({wanted}), state).unchanged_vms, 0U);
   expect_settled(fleet({wanted}), state, {});
 }
 
@@ -579,6 +580,7 @@ TEST(PlanReplication, OnlyOfZfsDisksAndWithAFreeNumber) {
   state.replication.push_back({.id = "201-0", .guest = {201}, .target = "pve3"});
   const Plan made = plan(fleet({wanted}), state);
   EXPECT_EQ(all<SetReplication>(made).at(0).id, "201-1");
+  EXPECT_EQ(made.unchanged_vms, 0U);
   expect_settled(fleet({wanted}), state, {});
   attach(state.vms[0], "scsi1", "san:vm-201-disk-1,size=32G");
   EXPECT_TRUE(plan(fleet({wanted}), state).empty());
