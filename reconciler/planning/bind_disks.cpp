@@ -182,7 +182,9 @@ std::vector<DiskBinding> bind_disks(const ResolvedVm& vm, const LiveVm* guest, c
       bindings[i].match = DiskMatch::kWrongHolder;
       bindings[i].blocked =
           fmt::format("{} still holds {}, which waits for its removal", to_text(disk.slot), to_text(*leaving->volume));
-      bindings[i].remedy = "restart the guest, or take the removal back (Revert in PVE's GUI); then plan again";
+      bindings[i].remedy =
+          fmt::format("restart the guest, or take the removal back: qm set {} --revert {}; then plan again",
+                      vm.vmid.number, to_text(disk.slot));
       continue;
     }
     if (configured == nullptr) {

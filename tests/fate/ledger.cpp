@@ -115,6 +115,10 @@ Ledger::View Ledger::look() const {
 void Ledger::judge_drives(int vmid, View& view) const {
   auto config = sim_.vm_config(vmid);
   for (const auto& [key, value] : sim_.vm_config(vmid, "PENDING")) config[key] = value;
+  // Waits for its removal: nobody may change it any more, and the plan says so.
+  sim_.inspect([&](pvesim::World& world) {
+    for (const auto& [key, force] : world.vms.at(vmid).config.pending_delete) config.erase(key);
+  });
   for (const std::string& key : drive_keys(config)) {
     const std::string& drive = config.at(key);
     view.drives[fmt::format("{}:{}", vmid, key)] = drive;

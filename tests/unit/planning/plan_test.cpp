@@ -465,9 +465,22 @@ TEST(PlanClone, ReasonsItCannotBe) {
   ResolvedVm wanted = vm("dns-01", 202);
   wanted.clone = "nobody";
   LiveState state = cluster(true);
-  EXPECT_FALSE(plan(fleet({wanted}), state).blocked.empty());
+  ASSERT_EQ(plan(fleet({wanted}), state).blocked.size(), 1U);
+  EXPECT_TRUE(plan(fleet({wanted}), state).blocked[0].by_policy);
   wanted.clone = "debian-13-template";
   LiveVm source = debian_template();
+  {
+    // That is not for the fleet file to mend.
+    LiveState unread = state;
+    LiveVm silent = source;
+    silent.readable = false;
+    silent.problem = "its node is offline";
+    put(unread, silent);
+    const Plan made = plan(fleet({wanted}), unread);
+    ASSERT_EQ(made.blocked.size(), 1U);
+    EXPECT_EQ(made.blocked[0].why, "its node is offline");
+    EXPECT_FALSE(made.blocked[0].by_policy);
+  }
   source.drives.clear();
   attach(source, "scsi0", "SSD-r10:base-9000-disk-0,size=3G");
   put(state, source);
@@ -586,6 +599,44 @@ TEST(PlanReplication, OnlyOfZfsDisksAndWithAFreeNumber) {
   EXPECT_TRUE(plan(fleet({wanted}), state).empty());
 }
 
+TEST(PlanReplication, NeedsAGuestOnAnotherNode) {
+  ResolvedVm wanted = vm("a", 201);
+  wanted.replication = {{.target = "pve1"}};
+  LiveState state = cluster(true);
+  put(state, guest(201));
+  const Plan same = plan(fleet({wanted}), state);
+  EXPECT_TRUE(same.empty()) << show(same);
+  ASSERT_EQ(same.blocked.size(), 1U);
+  EXPECT_EQ(same.blocked[0].why, "the guest runs on that node");
+
+  wanted.node = "pve9";
+  wanted.ha = WrittenHa{};
+  wanted.replication = {{.target = "pve2"}};
+  const Plan nowhere = plan(fleet({wanted}), cluster(true));
+  EXPECT_TRUE(nowhere.empty()) << show(nowhere);
+  ASSERT_EQ(nowhere.blocked.size(), 3U) << show(nowhere);
+  EXPECT_EQ(nowhere.blocked[0].why, "there is no node \"pve9\"");
+  EXPECT_EQ(nowhere.blocked[1].why, "the guest itself cannot be created");
+  EXPECT_EQ(nowhere.blocked[2].why, "the guest itself cannot be created");
+}
+
+// What is right is not written again, and an absent guest takes its jobs along.
+TEST(PlanReplication, AndHaThatAreRightAreLeftAlone) {
+  ResolvedVm wanted = vm("a", 201);
+  wanted.replication = {{.target = "pve2"}};
+  wanted.ha = WrittenHa{};
+  LiveState state = cluster(true);
+  put(state, guest(201));
+  state.ha.push_back({.sid = "vm:201"});
+  state.replication.push_back({.id = "201-0", .guest = {201}, .target = "pve2"});
+  const Plan made = plan(fleet({wanted}), state);
+  EXPECT_TRUE(made.empty()) << show(made);
+  EXPECT_EQ(made.unchanged_vms, 1U);
+  const Diff whole = diff(fleet({wanted}), state, DiffDetail::kEverything);
+  const Checked<Plan> of_all = make_plan(fleet({wanted}), whole, state, {});
+  EXPECT_TRUE(of_all.value->empty()) << show(*of_all.value);
+}
+
 TEST(PlanPool, MembersAreAddedAndNotTakenFromOthers) {
   ResolvedVm wanted = vm("a", 201);
   wanted.pool = "prod";
@@ -609,6 +660,49 @@ TEST(PlanPower, RunningIsStartedStoppedNeedsPermission) {
   EXPECT_EQ(names(made), "start-vm");
   EXPECT_EQ(made.blocked.size(), 1U);
   expect_settled(fleet({up, down}), state, {.allow = everything()});
+}
+
+TEST(PlanTargets, TheFirstOperationThatIsLeftIsTheGuarded) {
+  ResolvedVm wanted = ai();
+  set(wanted, "cores", "4");
+  const LiveState state = ai_live();
+  const Plan whole = plan(fleet({wanted}), state);
+  ASSERT_GE(whole.operations.size(), 3U) << show(whole);
+  const Plan part = plan(fleet({wanted}), state, {.targets = {"vm/ai-01/models"}});
+  EXPECT_LT(part.operations.size(), whole.operations.size());
+  for (const Plan* made : {&whole, &part}) {
+    bool first = true;
+    for (const Operation& op : made->operations) {
+      EXPECT_EQ(op.guard.digest, first ? "digest-701" : "") << show(*made);
+      EXPECT_EQ(op.guard.uuid, "uuid-701") << show(*made);
+      first = false;
+    }
+    EXPECT_EQ(made->inputs.digests.at("vm/701"), "digest-701");
+  }
+}
+
+TEST(PlanReason, NamesTheRoleThatStatesIt) {
+  ResolvedVm wanted = vm("a", 201);
+  set(wanted, "cores", "4");
+  wanted.options.find("cores")->origin = FromDocument{.layer = Layer::kRole, .holder = "database"};
+  LiveState state = cluster();
+  put(state, guest(201));
+  const Plan made = plan(fleet({wanted}), state);
+  ASSERT_EQ(made.operations.size(), 1U);
+  EXPECT_EQ(made.operations[0].changes.at(0).reason, "stated by role database");
+  EXPECT_EQ(made.operations[0].changes.at(0).place, "role database");
+}
+
+TEST(PlanCreate, AStatedUuidGoesIntoTheStatedSmbios) {
+  ResolvedVm wanted = vm("new", 203);
+  wanted.uuid = "11111111-2222-3333-4444-000000000203";
+  set(wanted, "smbios1", "serial=abc");
+  const Plan made = plan(fleet({wanted}), cluster());
+  const CreateVm create = all<CreateVm>(made).at(0);
+  const std::string* text = create.options.find("smbios1");
+  ASSERT_NE(text, nullptr);
+  EXPECT_NE(text->find("serial=abc"), std::string::npos) << *text;
+  EXPECT_NE(text->find("uuid=11111111-2222-3333-4444-000000000203"), std::string::npos) << *text;
 }
 
 TEST(PlanTargets, BringWhatTheyNeedAndNothingElse) {

@@ -370,6 +370,33 @@ TEST(Resolve, TheBaselineIsTheLowestOfTheNodes) {
   EXPECT_EQ(cpu(facts), "x86-64-v2");
 }
 
+TEST(Resolve, TheBaselineOfAPinnedGuestIsThatOfItsNode) {
+  const std::string text =
+      "storages: {tank: {type: zfspool, pool: tank/vms}}\nlanes: {pinned: {pve1: tank, pve2: tank}}\n"
+      "vms: {a: {vmid: 100, role: generalized-linux, lane: pinned, node: pve1, disks: {x: {slot: scsi0}}}}";
+  Facts facts = observed_facts(text);
+  facts.nodes = {"pve1", "pve2"};
+  facts.node_cpu = {{"pve1", "x86-64-v4"}, {"pve2", "x86-64-v2"}};
+  const ResolvedFleet fleet = resolve_or_die(text, facts);
+  EXPECT_EQ(print_option(*find_setting(Home::kVmOption, "cpu"), fleet.vms.front().options.find("cpu")->value),
+            "x86-64-v4");
+}
+
+TEST(Resolve, TheBlocksOfAWindowsDataDiskWantLargerClusters) {
+  const auto findings = [](std::string_view role) {
+    const std::string text = fmt::format(
+        "storages: {{tank: {{type: zfspool, pool: tank/vms}}}}\nlanes: {{pinned: tank}}\nvms: {{a: {{vmid: 100, role: "
+        "{}, lane: pinned, disks: {{x: {{slot: scsi1, size: 9GiB, purpose: data}}}}}}}}",
+        role);
+    const ResolvedFleet fleet = resolve_or_die(text);
+    return std::ranges::count_if(fleet.findings, [](const Finding& one) {
+      return one.rule == "Z1" && one.what.find("NTFS writes clusters of 4k") != std::string::npos;
+    });
+  };
+  EXPECT_EQ(findings("specialty-windows"), 1);
+  EXPECT_EQ(findings("specialty-linux"), 0);
+}
+
 TEST(Resolve, ReplicationNeedsZvolsAndTheSameStorageOnTheTarget) {
   const auto codes = [](std::string_view storage) {
     const std::string text = fmt::format(R"(
