@@ -134,6 +134,26 @@ TEST(DiffOption, AForeignPendingChangeIsNamedAndADeclaredOneIsCorrected) {
   EXPECT_EQ(change(result.vms[0].options, "cores")->state, SettingState::kDiffers);
 }
 
+TEST(DiffDisk, OfADeclaredDiskOnlyWhatNobodyDeclaredIsForeign) {
+  ResolvedVm wanted = vm("a", 201);
+  wanted.disks = {disk("root", "scsi0", "SSD-r10", "32G", "cache=none,discard=on")};
+  const auto foreign = [&](std::string_view pending) {
+    LiveState state = cluster();
+    LiveVm present = guest(201);
+    LiveDrive& drive = attach(present, "scsi0", "SSD-r10:vm-201-disk-0,backup=0,cache=none,size=32G");
+    LiveVm after = guest(201);
+    drive.pending = attach(after, "scsi0", pending).current;
+    put(state, present);
+    return diff(fleet({wanted}), state, DiffDetail::kEverything).vms.at(0).foreign_pending;
+  };
+  using Slots = std::vector<std::string>;
+  EXPECT_EQ(foreign("SSD-r10:vm-201-disk-0,backup=0,cache=none,discard=on,size=32G"), Slots{});
+  EXPECT_EQ(foreign("SSD-r10:vm-201-disk-0,backup=0,cache=none,size=32G,ssd=1"), Slots{"scsi0"});
+  EXPECT_EQ(foreign("SSD-r10:vm-201-disk-0,cache=none,size=32G"), Slots{"scsi0"});
+  EXPECT_EQ(foreign("SSD-r10:vm-201-disk-0,backup=1,cache=none,size=32G"), Slots{"scsi0"});
+  EXPECT_EQ(foreign("SSD-r10:vm-201-disk-7,backup=0,cache=none,size=32G"), Slots{"scsi0"});
+}
+
 TEST(DiffOption, UndeclaredKeysAreLeftAlone) {
   LiveState state = cluster();
   LiveVm present = guest(201);

@@ -448,6 +448,17 @@ TEST(PlanClone, FullCloneIsReconfiguredGrownAndStarted) {
   expect_settled(fleet({wanted}), state, {});
 }
 
+TEST(PlanClone, HaComesAfterItAlsoWhereNothingElseIsToDo) {
+  ResolvedVm wanted = vm("dns-01", 202);
+  wanted.clone = "debian-13-template";
+  wanted.ha = WrittenHa{};
+  LiveState state = cluster();
+  put(state, debian_template());
+  const Plan made = plan(fleet({wanted}), state);
+  EXPECT_EQ(names(made), "clone-vm set-ha") << show(made);
+  EXPECT_EQ(made.operations.at(1).after, std::vector<OperationId>{1});
+}
+
 TEST(PlanClone, DisksOfSeveralStoragesMoveAfterwards) {
   ResolvedVm wanted = vm("dns-01", 202);
   wanted.clone = "9000";

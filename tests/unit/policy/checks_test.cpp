@@ -209,6 +209,13 @@ TEST(HostChecks, ArcByMemory) {
   EXPECT_EQ(range(64_GiB), std::pair(std::uint64_t{8}, std::uint64_t{8}));
   EXPECT_EQ(range(125_GiB), std::pair(std::uint64_t{16}, std::uint64_t{32}));  // 128 GB less what the firmware keeps
   EXPECT_EQ(range(251_GiB), std::pair(std::uint64_t{32}, std::uint64_t{64}));
+  // Half-way between two lines: 64 / 1.4 = 45.7, 32 / 1.4 = 22.9, 512 * 1.4 = 716.8.
+  EXPECT_EQ(range(45_GiB).first, 4U);
+  EXPECT_EQ(range(46_GiB).first, 8U);
+  EXPECT_EQ(range(23_GiB).first, 4U);
+  EXPECT_EQ(range(22_GiB).first, 2U);
+  EXPECT_EQ(range(716_GiB).first, 64U);
+  EXPECT_EQ(range(717_GiB).first, 89U);
   EXPECT_EQ(range(512_GiB), std::pair(std::uint64_t{64}, std::uint64_t{128}));
   EXPECT_EQ(range(16_GiB), std::pair(std::uint64_t{2}, std::uint64_t{2}));
   EXPECT_EQ(range(1024_GiB), std::pair(std::uint64_t{128}, std::uint64_t{256}));

@@ -13,6 +13,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 constexpr std::string_view kFleet = R"(storages:
   tank: {type: zfspool, pool: tank/vms}
@@ -65,6 +66,17 @@ TEST_F(Explain, AnAioThatStaysUnsetSaysWhatItMeansAndWhy) {
   EXPECT_THAT(one_line(disk("plain", "aio")),
               AllOf(HasSubstr("aio unset (PVE: native)  rule A5:"), HasSubstr("nothing is written")));
   EXPECT_FALSE(disk("plain", "aio").managed);
+}
+
+TEST_F(Explain, EachKeyOfAZvolHasTheReasonOfItsOwnRule) {
+  const std::pair<std::string_view, std::string_view> reasons[] = {
+      {"volblocksize", "volblocksize=16k  rule Z1: general use"},
+      {"provisioning", "provisioning=thin  rule Z3: ZFS allocates when it writes"},
+      {"sync", "sync=standard  rule Z5: honours the flushes"},
+      {"logbias", "logbias=latency  rule Z6: synchronous writes answer"},
+      {"compression", "compression=lz4  rule Z6: costs next to nothing"},
+      {"primarycache", "primarycache=all  rule Z6: the ARC is the read cache"}};
+  for (const auto& [key, line] : reasons) EXPECT_THAT(one_line(disk("root", key)), StartsWith(line));
 }
 
 TEST_F(Explain, ADefaultThatChangesNothingOnAnOsDiskSaysSo) {
