@@ -169,7 +169,6 @@ struct LiveState {
   std::vector<LiveReplication> replication = {};
   std::string replication_digest = {};
   std::vector<std::string> pools = {};
-  std::map<std::string, std::vector<std::uint32_t>> pool_members = {};
   std::vector<LivePciMapping> pci_mappings = {};
   FlatMap<std::string> datacenter = {};  // datacenter.cfg options that are readable
   std::vector<std::string> gaps = {};    // what could not be read and why, one sentence each

@@ -162,7 +162,6 @@ class Observer {
       guest.pool = row.pool;
       guest.ha_state = row.ha_state;
       guest.memory = row.memory;
-      if (!row.pool.empty()) state_.pool_members[row.pool].push_back(row.vmid.number);
       const LiveNode* home = node(row.node);
       if (home == nullptr || !home->online) {
         guest.readable = false;
@@ -172,7 +171,6 @@ class Observer {
       state_.vms.push_back(std::move(guest));
     }
     std::ranges::sort(state_.vms, {}, &LiveVm::vmid);
-    for (auto& [pool, members] : state_.pool_members) std::ranges::sort(members);
     wanted_ids_.insert(scope_.vmids.begin(), scope_.vmids.end());
     wanted_names_.insert(scope_.templates.begin(), scope_.templates.end());
   }

@@ -154,11 +154,7 @@ std::vector<PoolDiff> diff_pools(const ResolvedFleet& fleet, const LiveState& li
     PoolDiff& entry = pool(*vm.pool);
     const LiveVm* guest = live.vm(vm.vmid);
     if (guest == nullptr) continue;  // creation puts it into the pool
-    const auto members = live.pool_members.find(*vm.pool);
-    const bool member =
-        guest->pool == *vm.pool || (members != live.pool_members.end() &&
-                                    std::ranges::find(members->second, vm.vmid.number) != members->second.end());
-    if (member) continue;
+    if (guest->pool == *vm.pool) continue;
     if (guest->pool.empty())
       entry.add.push_back(vm.vmid);
     else

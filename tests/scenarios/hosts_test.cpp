@@ -241,6 +241,18 @@ TEST(Hosts, TrimmingIsByTheStatedMeansOnly) {
   EXPECT_TRUE(plan_of(world, "version: 1\nhosts: {pve1: {pools: {tank: {}}}}\n").plan.empty());
 }
 
+TEST(Hosts, APoolIsWrittenToAsLongAsItCanBe) {
+  const auto blocked = [](const std::string& health) {
+    World world(kLab);
+    world.sim().inspect([&](pvesim::World& cluster) { cluster.nodes.at("pve1").pools.at("tank").health = health; });
+    const PlanResult planned = plan_of(world, "version: 1\nhosts: {pve1: {pools: {tank: {autotrim: on}}}}\n");
+    return planned.plan.blocked.empty() ? std::string() : planned.plan.blocked[0].why;
+  };
+  EXPECT_EQ(blocked("ONLINE"), "");
+  EXPECT_EQ(blocked("DEGRADED"), "");
+  EXPECT_EQ(blocked("SUSPENDED"), "zpool tank on pve1 is SUSPENDED");
+}
+
 TEST(Hosts, WhatDoesNotExistIsBlockedWithTheCommand) {
   World world(kLab);
   const PlanResult planned = plan_of(world, R"(

@@ -502,6 +502,45 @@ TEST(PlanClone, ReasonsItCannotBe) {
   EXPECT_EQ(made.blocked.size(), 1U);
 }
 
+// ---- what a running guest takes over by itself ----
+
+TEST(PlanHotplug, OnlyTheRightBusAndOnlyWhereItIsOn) {
+  const auto impact = [](std::string_view at, PowerState power, std::string_view hotplug) {
+    ResolvedVm wanted = vm("a", 201);
+    wanted.disks = {disk("new", at, "SSD-r10", "8GiB")};
+    LiveState state = cluster();
+    LiveVm present = guest(201, power);
+    if (!hotplug.empty()) set(present, "hotplug", hotplug);
+    put(state, present);
+    const Plan made = plan(fleet({wanted}), state);
+    EXPECT_EQ(names(made), "add-disk") << show(made);
+    return made.operations.empty() ? Impact::kDestroy : made.operations[0].impact;
+  };
+  EXPECT_EQ(impact("scsi1", PowerState::kRunning, ""), Impact::kLive);
+  EXPECT_EQ(impact("virtio1", PowerState::kRunning, ""), Impact::kLive);
+  EXPECT_EQ(impact("sata1", PowerState::kRunning, ""), Impact::kPendingRestart);
+  EXPECT_EQ(impact("scsi1", PowerState::kRunning, "network,usb"), Impact::kPendingRestart);
+  EXPECT_EQ(impact("scsi1", PowerState::kRunning, "network,disk"), Impact::kLive);
+  EXPECT_EQ(impact("scsi1", PowerState::kStopped, "network,usb"), Impact::kNone);
+  EXPECT_EQ(impact("sata1", PowerState::kStopped, ""), Impact::kNone);
+}
+
+// PVE lets such a drive go only while the guest is stopped.
+TEST(PlanHotplug, ADriveOfAnotherBusIsDestroyedOnlyInAStoppedGuest) {
+  ResolvedVm wanted = vm("a", 201);
+  wanted.disks = {disk("old", "sata1", "SSD-r10", "8GiB")};
+  wanted.disks[0].absent = true;
+  for (const PowerState power : {PowerState::kRunning, PowerState::kStopped}) {
+    LiveState state = cluster();
+    LiveVm present = guest(201, power);
+    attach(present, "sata1", "SSD-r10:vm-201-disk-0,size=8G");
+    put(state, present);
+    const Plan made = plan(fleet({wanted}), state, {.allow = everything()});
+    EXPECT_EQ(names(made), power == PowerState::kStopped ? "detach-disk destroy-volume" : "") << show(made);
+    EXPECT_EQ(made.blocked.size(), power == PowerState::kStopped ? 0U : 1U);
+  }
+}
+
 // ---- going away ----
 
 TEST(PlanRemoval, NeedsToBeAllowedAndComesLast) {
