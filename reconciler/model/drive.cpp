@@ -141,6 +141,9 @@ Result<Drive> parse_drive(DriveSlot slot, std::string_view text) {
     if (!seen.insert(key).second) return unreadable(slot, fmt::format("\"{}\" is given twice", key));
     const Setting* setting = find_setting(Home::kDriveOption, key);
     if (key == "file") {
+      // Fact: PVE writes the volume without its key, and reads what has a "=" in it as another one.
+      if (value.find('=') != std::string_view::npos)
+        return unreadable(slot, fmt::format("the volume \"{}\" has a \"=\" in its name", value));
       take_file(drive, value);
     } else if (key == "media") {
       if (value != "cdrom" && value != "disk") return unreadable(slot, fmt::format("there is no medium \"{}\"", value));

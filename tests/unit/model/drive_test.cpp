@@ -66,7 +66,7 @@ TEST(Drive, ValuesPveAddsLaterAreKept) {
 
 TEST(Drive, RefusesWhatCannotBeRead) {
   for (const char* text : {"", "cache=none", "tank:a,cache=", "tank:a,ssd=1,ssd=0", "tank:a,file=tank:b", "tank:a,=x",
-                           "tank:a,tank:b", "tank:a,size=1G,size=2G"}) {
+                           "tank:a,tank:b", "tank:a,size=1G,size=2G", "file=/dev/a=b", "ssd=1,volume=b=c"}) {
     EXPECT_FALSE(parse_drive(kScsi0, text).ok()) << text;
   }
 }

@@ -639,6 +639,11 @@ TEST(PlanReplication, OnlyOfZfsDisksAndWithAFreeNumber) {
   LiveState state = cluster(true);
   LiveVm present = guest(201);
   attach(present, "scsi0", "SSD-r10:vm-201-disk-0,size=32G");
+  // None of these is a disk that would have to be replicated.
+  attach(present, "ide2", "none,media=cdrom");
+  attach(present, "ide3", "nfs:iso/debian.iso,media=cdrom");
+  attach(present, "scsi5", "san:vm-201-disk-5,replicate=0,size=1G");
+  attach(present, "unused0", "san:vm-201-disk-9");
   put(state, present);
   state.replication.push_back({.id = "201-0", .guest = {201}, .target = "pve3"});
   const Plan made = plan(fleet({wanted}), state);
