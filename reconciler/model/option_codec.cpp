@@ -99,11 +99,27 @@ std::optional<std::string> read_mac(std::string_view text) {
   return out;
 }
 
+/// Bus, slot and, unless all functions are meant, the function: "01:00.0".
+bool is_pci_address(std::string_view text) {
+  if (text.size() != 5 && text.size() != 7) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool hex = is_digit(text[i]) || (text[i] >= 'a' && text[i] <= 'f');
+    if (i == 2 ? text[i] != ':' : i == 5 ? text[i] != '.' : !hex) return false;
+  }
+  return true;
+}
+
 /// PVE reads "01:00.0" and "0000:01:00.0" alike; several functions are joined with ';'.
 std::optional<std::string> read_pci(std::string_view text) {
   StringList functions = words_of(lowered(text), ";");
   for (std::string& function : functions) {
-    if (function.starts_with("0000:") && std::ranges::count(function, ':') == 2) function.erase(0, 5);
+    if (function.starts_with("0000:")) function.erase(0, 5);
+    // Another domain has four digits or more.
+    const std::size_t domain = std::ranges::count(function, ':') == 2 ? function.find(':') : 0;
+    const std::string_view digits = std::string_view(function).substr(0, domain);
+    if (domain != 0 && (domain < 4 || digits.find_first_not_of("0123456789abcdef") != std::string_view::npos))
+      return std::nullopt;
+    if (!is_pci_address(std::string_view(function).substr(domain == 0 ? 0 : domain + 1))) return std::nullopt;
   }
   if (functions.empty()) return std::nullopt;
   return fmt::format("{}", fmt::join(functions, ";"));

@@ -59,7 +59,8 @@ SpaceBook::Pool& SpaceBook::pool_of(const StorageView& storage, std::string_view
       zpool ? fmt::format("zpool \"{}\" on {}", zpool_name(storage), node) : fmt::format("storage \"{}\"", storage.id);
   const auto count = [&](const LiveStorage& live) {
     for (const auto& [name, status] : live.on_node) {
-      if (!status.active || status.total.bytes == 0 || (name != node && !storage.shared)) continue;
+      // No room at all is no lack of knowledge: of an empty file system on a full zpool, size and room are both zero.
+      if (!status.active || (name != node && !storage.shared)) continue;
       pool.known = true;
       pool.total = std::max(pool.total, static_cast<double>(status.total.bytes));
       pool.available = std::max(pool.available, static_cast<double>(status.available.bytes));

@@ -29,6 +29,8 @@ TEST(OptionCodec, TextsThatMeanTheSameGiveEqualValues) {
   EXPECT_EQ(value_of("net0", "virtio=aa:bb:cc:00:11:22,bridge=vmbr0"),
             value_of("net0", "bridge=vmbr0,model=virtio,macaddr=AA:BB:CC:00:11:22,firewall=0"));
   EXPECT_EQ(value_of("hostpci0", "0000:01:00.0,pcie=1"), value_of("hostpci0", "pcie=yes,host=01:00.0,rombar=1"));
+  EXPECT_EQ(value_of("hostpci0", "0000:0A:00;0a:00.1"), value_of("hostpci0", "0a:00;0000:0a:00.1"));
+  EXPECT_NE(value_of("hostpci0", "0001:0a:00"), value_of("hostpci0", "0a:00"));
   EXPECT_EQ(value_of("onboot", "1"), value_of("onboot", "yes"));
   EXPECT_EQ(value_of("hotplug", "1"), value_of("hotplug", "usb,disk,network"));
   EXPECT_EQ(value_of("cpulimit", "2"), value_of("cpulimit", "2.0"));
@@ -83,6 +85,13 @@ TEST(OptionCodec, RefusesWhatPveWouldRefuse) {
                                                                   {"net0", "virtio,tag="},
                                                                   {"agent", "type=isa"},
                                                                   {"hostpci0", "pcie=1"},
+                                                                  {"hostpci0",
+                                                                   "0000: 0\x9c"
+                                                                   "0:b"},
+                                                                  {"hostpci0", "1:00.0"},
+                                                                  {"hostpci0", "01:00.g"},
+                                                                  {"hostpci0", "012:01:00.0"},
+                                                                  {"hostpci0", "01:00.0;gpu"},
                                                                   {"hotplug", "network,floppy"},
                                                                   {"boot", "order=foo"},
                                                                   {"boot", "floppy"},

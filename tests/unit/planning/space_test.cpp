@@ -1,6 +1,7 @@
 #include "reconciler/planning/space.h"
 
 #include <gtest/gtest.h>
+#include <algorithm>
 
 #include "tests/unit/planning/world.h"
 
@@ -48,6 +49,23 @@ TEST(SpaceBook, RefusesAtNinetyPercentAndWithoutRoom) {
   EXPECT_FALSE(book.reserve(san, "pve1", 20_GiB));   // the refused one was not counted
   SpaceBook forced(state, table, true);
   EXPECT_FALSE(forced.reserve(san, "pve1", 900_GiB));
+}
+
+// An empty file system on a zpool that is full has neither size nor room.
+TEST(SpaceBook, ZeroIsKnownWhereTheStorageIsActive) {
+  LiveState state = cluster();
+  const auto local = std::ranges::find(state.storages, "local", &LiveStorage::id);
+  ASSERT_NE(local, state.storages.end());
+  local->on_node["pve1"] = {.active = true};
+  const auto refused = [&state] {
+    const ResolvedFleet none = fleet({});
+    const StorageTable table(none, state);
+    SpaceBook book(state, table, false);
+    return book.reserve(*table.find("local"), "pve1", 1_GiB).value_or("");
+  };
+  EXPECT_EQ(refused(), "storage \"local\" has 0 B available, this plan would add 1 GiB there");
+  local->on_node["pve1"].active = false;
+  EXPECT_EQ(refused(), "");
 }
 
 TEST(SpaceBook, ThePoolItselfKnowsBetterThanItsDatasets) {
