@@ -258,6 +258,13 @@ std::string one_line(std::string text) {
 /// JSON strings are YAML strings, too.
 std::string in_quotes(std::string_view text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
 
+/// "scsi0", "net1"; anything else is quoted, and refused where the fleet is read.
+std::string device_name(const std::string& text) {
+  const bool plain = !text.empty() && text.front() >= 'a' && text.front() <= 'z' &&
+                     text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == std::string::npos;
+  return plain ? text : in_quotes(text);
+}
+
 /// Reads one resource into the lines of one VM.
 class Guest {
  public:
@@ -395,7 +402,7 @@ class Guest {
     std::string lines;
     for (std::size_t i = 0; i < found.size(); ++i) {
       const std::string id = member(*found[i], "id");
-      const std::string slot = fmt::format("net{}", is_bpg_ || id.empty() ? std::to_string(i) : id);
+      const std::string slot = device_name(fmt::format("net{}", is_bpg_ || id.empty() ? std::to_string(i) : id));
       std::string entry = fmt::format("slot: {}", slot);
       for (const auto& [key, parts] : read(*found[i], kNetRows)) {
         const std::string& value = parts.begin()->second;
@@ -422,7 +429,7 @@ class Guest {
         say(fmt::format("{} is a device by address; a fleet names a cluster mapping", slot.empty() ? "hostpci" : slot));
         continue;
       }
-      std::string entry = fmt::format("slot: {}, mapping: {}", slot, in_quotes(mapping));
+      std::string entry = fmt::format("slot: {}, mapping: {}", device_name(slot), in_quotes(mapping));
       if (member(*device, "pcie") == "1") entry += ", pcie: true";
       if (member(*device, "xvga") == "1") entry += ", x-vga: true";
       if (plain_text(device->value("rombar", Json(true))) == "0") entry += ", rombar: false";
@@ -449,7 +456,7 @@ class Guest {
       const std::size_t end = std::min(order.find(';', at), order.size());
       const std::string slot = order.substr(at, end - at);
       if (!parse_slot(slot) && !slot.starts_with("net")) return;  // "cdn": the old form
-      list += (list.empty() ? "" : ", ") + slot;
+      list += (list.empty() ? "" : ", ") + device_name(slot);
       at = end + 1;
     }
     add("boot", "[" + list + "]");
@@ -530,7 +537,7 @@ class Guest {
 
   void telmate_cloud_init() {
     std::string out;
-    if (!cloud_init_slot_.empty()) out += fmt::format("      slot: {}\n", cloud_init_slot_);
+    if (!cloud_init_slot_.empty()) out += fmt::format("      slot: {}\n", device_name(cloud_init_slot_));
     if (const std::string user = text("ciuser"); !user.empty()) out += fmt::format("      user: {}\n", in_quotes(user));
     if (const std::string keys = text("sshkeys"); !keys.empty())
       out += fmt::format("      ssh_keys: {}\n", list_of(keys, '\n'));
@@ -618,7 +625,7 @@ class Guest {
 
   void medium(const std::string& slot, const std::string& volume) {
     if (volume.empty() || volume == "none" || volume == "cdrom") return;
-    add("iso", fmt::format("{{volume: {}, slot: {}}}", in_quotes(volume), slot.empty() ? "ide2" : slot));
+    add("iso", fmt::format("{{volume: {}, slot: {}}}", in_quotes(volume), slot.empty() ? "ide2" : device_name(slot)));
   }
 
   void disk(const std::string& slot, const Json& block,
