@@ -275,8 +275,12 @@ LiveVm cloned_guest(const ResolvedVm& vm, const LiveVm& source, const std::strin
 void plan_clone(PlanBuilder& b, const ResolvedVm& vm, const StorageTable& storages) {
   std::string why;
   const LiveVm* source = clone_source(b, vm, why);
-  if (source == nullptr || !source->readable) {
-    block_vm(b, vm, source == nullptr ? why : source->problem, "correct clone:", source == nullptr);
+  if (source == nullptr) {
+    block_vm(b, vm, why, "correct clone:");
+    return;
+  }
+  if (!source->readable) {
+    block_vm(b, vm, source->problem, "plan again when it can be read", false);
     return;
   }
   const std::optional<std::string> node = node_for(b, vm, source->node);
