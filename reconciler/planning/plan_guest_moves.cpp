@@ -66,11 +66,8 @@ GuestPlanner::Route GuestPlanner::route(const DiskDiff& disk, const StorageView&
     return {.why = "it can only be moved when the guest is stopped, as the fleet wants it",
             .remedy = way_out("--allow offline-copy, once it is stopped")};
   }
-  const std::string frozen = io_uring && disk.volume ? replication_refuses_write(disk, *disk.volume) : std::string();
-  if (allow_.restart && frozen.empty()) return {.moment = Moment::kAfterRestart, .drop_aio_first = io_uring};
+  if (allow_.restart) return {.moment = Moment::kAfterRestart, .drop_aio_first = io_uring};
   if (allow_.offline_copy) return {.moment = Moment::kWhileStopped};
-  if (!frozen.empty())
-    return {.why = "aio=io_uring must go first (rule A5); " + frozen, .remedy = way_out("--allow offline-copy")};
   if (io_uring) {
     return {.why =
                 "PVE refuses to move a running disk with aio=io_uring to that kind of storage (rule A5); aio must go "
