@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "reconciler/model/option_codec.h"
@@ -191,6 +192,67 @@ std::string show(const Plan& plan) {
     out += fmt::format("waiting {} {}: {} -> {}\n", to_text(item.address), item.key, item.running, item.configured);
   for (const Finding& item : plan.findings)
     out += fmt::format("finding {} {}: {}\n", to_text(item.where), item.rule, item.what);
+  return out;
+}
+
+namespace {
+
+// Without what is empty, zero, false or null; an empty text below "set" means something.
+std::string without_empty(const nlohmann::json& value) {
+  nlohmann::json out = nlohmann::json::object();
+  for (const auto& [key, item] : value.items())
+    if (!item.empty() && item != "" && item != 0 && item != false) out[key] = item;
+  return out.dump();
+}
+
+std::string line_of(const PlannedChange& change) {
+  std::string out = fmt::format("  {}: {} -> {} [{}]", change.key, change.from, change.to, to_text(change.impact));
+  if (!change.rule.empty()) out += " rule " + change.rule;
+  if (!change.reason.empty()) out += fmt::format(" ({})", change.reason);
+  if (!change.place.empty()) out += " at " + change.place;
+  return out + "\n";
+}
+
+}  // namespace
+
+std::string told(const Plan& plan) {
+  std::string out;
+  const nlohmann::json file = nlohmann::json::parse(print_plan(plan));
+  const nlohmann::json& body = file.contains("plan") ? file["plan"] : file;
+  for (std::size_t i = 0; i < plan.operations.size(); ++i) {
+    const Operation& op = plan.operations[i];
+    out += fmt::format("{} {} [{}]{}\n", op.id, to_text(op.address), to_text(op.impact),
+                       op.in_any_case ? " in any case" : "");
+    out += fmt::format("  {}\n", without_empty(body["operations"][i]["procedure"]));
+    out += fmt::format("  after {}; locks {}; node {}; guard {} {} {}\n", fmt::join(op.after, " "),
+                       fmt::join(op.locks, " "), op.node, op.guard.digest, op.guard.uuid, op.guard.section_digest);
+    if (op.copy) out += fmt::format("  copy {}\n", without_empty(body["operations"][i]["copy"]));
+    for (const PlannedChange& change : op.changes) out += line_of(change);
+  }
+  for (const StrategyChoice& choice : plan.choices) {
+    out += fmt::format("choice {}: {}\n", to_text(choice.address), choice.what);
+    for (const StrategyOffer& offer : choice.offers)
+      out += fmt::format("  {}{}: {} => {} | {}; {} B, peak {} B, {} s, down {} s\n", to_text(offer.strategy),
+                         offer.chosen     ? " (chosen)"
+                         : offer.possible ? " (possible)"
+                                          : "",
+                         offer.why, offer.remedy, offer.needs, offer.bytes.bytes, offer.peak_extra.bytes,
+                         offer.estimate.count(), offer.downtime.count());
+  }
+  out += refusals(plan);
+  for (const WaitingItem& item : plan.waiting)
+    out += fmt::format("waiting {} {}: {} -> {}\n", to_text(item.address), item.key, item.running, item.configured);
+  for (const Finding& item : plan.findings)
+    out += fmt::format("finding {} {}: {} => {}\n", to_text(item.where), item.rule, item.what, item.fix);
+  for (const std::string& gap : plan.gaps) out += fmt::format("gap {}\n", gap);
+  return out;
+}
+
+std::string refusals(const Plan& plan) {
+  std::string out;
+  for (const BlockedItem& item : plan.blocked)
+    out += fmt::format("{}{}: {}: {} => {}\n", item.by_policy ? "" : "(!) ", to_text(item.address), item.what, item.why,
+                       item.remedy);
   return out;
 }
 

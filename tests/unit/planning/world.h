@@ -59,6 +59,11 @@ std::vector<T> all(const Plan& plan) {
 std::string names(const Plan& plan);
 /// For failures: everything the plan says.
 std::string show(const Plan& plan);
+/// All of it, word by word: what is done with what parameters, in which order, under which locks and guards, and what
+/// is not done and why. Fields that are empty are left out.
+std::string told(const Plan& plan);
+/// Of that only what is not done: "vm/a/root: WHAT: WHY => REMEDY" each; "(!)" before those that are no policy's.
+std::string refusals(const Plan& plan);
 
 /// What the plan's operations do to a cluster that behaves as PVE does: pending changes, volume names, unusedN, and the
 /// trap of a pending entry on a moved disk, which brings the old volume back at the next stop.
