@@ -159,7 +159,11 @@ std::string drive_option_text(std::string_view key, const OptionValue& value) {
 
 std::string vm_option_text(std::string_view key, const OptionValue& value) {
   if (is_absent(value)) return {};
-  if (cd_slot(key)) return to_text(value) + ",media=cdrom";
+  if (cd_slot(key)) {
+    // The fleet file's value may say so already, and PVE refuses a key that stands twice.
+    const std::string text = to_text(value);
+    return text.substr(0, text.find(',')) + ",media=cdrom";
+  }
   const Setting* setting = find_setting(Home::kVmOption, key);
   return setting != nullptr ? print_option(*setting, value) : to_text(value);
 }

@@ -378,6 +378,14 @@ TEST(PlanCreate, FirmwareCloudInitIsoAndImport) {
   expect_settled(fleet({wanted}), state, {});
 }
 
+// The fleet file's medium already says that it is one; PVE refuses a key that stands twice.
+TEST(PlanCreate, ACdIsSaidToBeOneOnce) {
+  ResolvedVm wanted = vm("new", 500);
+  set(wanted, "ide2", "local:iso/d.iso,media=cdrom");
+  const Plan made = plan(fleet({wanted}), cluster());
+  EXPECT_EQ(*all<CreateVm>(made).at(0).disks.find("ide2"), "local:iso/d.iso,media=cdrom");
+}
+
 TEST(PlanCreate, StoragesAndPoolsComeFirst) {
   ResolvedFleet wanted = fleet({new_vm()});
   ResolvedStorage storage{.id = "fast", .type = "zfspool"};
