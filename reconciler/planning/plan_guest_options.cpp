@@ -42,7 +42,8 @@ void GuestPlanner::write_options(const std::vector<const SettingChange*>& change
 void GuestPlanner::early_options() {
   std::vector<const SettingChange*> live;
   for (const SettingChange& change : diff_.options) {
-    if (!is_change(change) || !is_live(change) || is_late(change) || refused(change)) continue;
+    if (!is_change(change) || !is_live(change) || is_late(change) || brings_iothreads(change) || refused(change))
+      continue;
     live.push_back(&change);
     if (change.key == "protection") protected_ = false;
   }

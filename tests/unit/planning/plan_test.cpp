@@ -260,6 +260,18 @@ TEST(PlanOptionsOfVm, WhatWaitsIsNotSentTwice) {
   EXPECT_EQ(names(plan(fleet({wanted}), state, {.allow = {.restart = true}})), "restart-vm");
 }
 
+TEST(PlanOptionsOfVm, TheControllerOfAStoppedGuestIsWrittenOnce) {
+  ResolvedVm wanted = vm("a", 201);
+  set(wanted, "scsihw", "virtio-scsi-single");
+  set(wanted, "cores", "4");
+  LiveState state = cluster();
+  put(state, guest(201, PowerState::kStopped));
+  const Plan made = plan(fleet({wanted}), state);
+  const auto writes = all<SetVmOptions>(made);
+  EXPECT_EQ(std::ranges::count_if(writes, [](const SetVmOptions& one) { return one.set.contains("scsihw"); }), 1)
+      << show(made);
+}
+
 TEST(PlanOptionsOfVm, ThrottlesGoWithoutTheRest) {
   ResolvedVm wanted = vm("a", 201);
   wanted.disks = {disk("root", "scsi0", "SSD-r10", "32GiB", "discard=on,mbps_rd=100")};
