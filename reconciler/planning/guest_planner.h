@@ -171,9 +171,10 @@ class GuestPlanner {
   [[nodiscard]] std::optional<PlanBuilder::Refusal> below_pve_refuses(const Blocks& blocks) const;
   [[nodiscard]] std::optional<PlanBuilder::Refusal> unhealthy(const StorageView& storage) const;
   [[nodiscard]] std::chrono::seconds copy_time(ByteSize bytes) const;
-  // Picks a strategy for the disk and plans it, all but the class move, which is an ordinary move. Returns whether the
-  // rest of the disk is planned already, or blocked.
-  [[nodiscard]] bool choose_strategy(const DiskDiff& disk);
+  // kNone: nothing is to be chosen, or the class move was, which is an ordinary move. kPlanned: the disk with all its
+  // settings. kRefused: no way is open, and to move the disk all the same is none.
+  enum class Choice : std::uint8_t { kNone, kPlanned, kRefused };
+  [[nodiscard]] Choice choose_strategy(const DiskDiff& disk);
   void carry_out_strategy(const DiskDiff& disk, const Blocks& blocks, Strategy strategy, const StrategyOffer& offer);
   void go_on(const DiskDiff& disk);
   void zvol_properties(const DiskDiff& disk, DriveSlot slot, const VolumeId& volume, Moment moment);

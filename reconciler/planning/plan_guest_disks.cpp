@@ -80,9 +80,12 @@ void GuestPlanner::plan_disk(const DiskDiff& disk) {
       attach(disk);
       break;
     default: {
-      if (choose_strategy(disk)) return;
+      const Choice choice = choose_strategy(disk);
+      if (choice == Choice::kPlanned) return;
       if (disk.unfinished == Unfinished::kHeld) go_on(disk);
-      Decision decision = decide(disk, disk.desired_slot, mode_.running ? std::nullopt : std::optional(Moment::kNow));
+      Decision decision{.refused = disk.move_to.has_value()};
+      if (choice != Choice::kRefused)
+        decision = decide(disk, disk.desired_slot, mode_.running ? std::nullopt : std::optional(Moment::kNow));
       const bool refused = decision.refused;
       carry_out(disk, disk.desired_slot, Moment::kNow, std::move(decision), drive_changes(disk, refused), false);
     }

@@ -333,9 +333,9 @@ StrategyOffer GuestPlanner::offer_in_place(const DiskDiff& disk, const Blocks& b
   return offer;
 }
 
-bool GuestPlanner::choose_strategy(const DiskDiff& disk) {
+GuestPlanner::Choice GuestPlanner::choose_strategy(const DiskDiff& disk) {
   const std::optional<Blocks> blocks = blocks_of(disk);
-  if (!blocks) return false;
+  if (!blocks) return Choice::kNone;
   StrategyChoice choice{
       .address = address(disk),
       .what = fmt::format("give {} volblocksize {}", to_text(disk.desired_slot), to_text(blocks->wanted))};
@@ -373,18 +373,18 @@ bool GuestPlanner::choose_strategy(const DiskDiff& disk) {
                           [](const std::string& text) { return text.starts_with("--allow"); });
     b_.block(choice.address, choice.what, why, fmt::format("{}", fmt::join(remedies, "; or ")));
     b_.plan.choices.push_back(std::move(choice));
-    return false;  // the other settings of the disk are none of this
+    return Choice::kRefused;  // the other settings of the disk are none of this
   }
   if (std::optional<PlanBuilder::Refusal> refusal = backup_refuses()) {
     b_.block(choice.address, choice.what, refusal->why, refusal->remedy);
     b_.plan.choices.push_back(std::move(choice));
-    return false;
+    return Choice::kRefused;
   }
   b_.plan.choices.push_back(std::move(choice));
-  if (chosen->strategy == Strategy::kClassMove) return false;
+  if (chosen->strategy == Strategy::kClassMove) return Choice::kNone;
   if (disk.unfinished == Unfinished::kHeld && chosen->strategy != Strategy::kInPlace) go_on(disk);
   carry_out_strategy(disk, *blocks, chosen->strategy, *chosen);
-  return true;
+  return Choice::kPlanned;
 }
 
 void GuestPlanner::carry_out_strategy(const DiskDiff& disk, const Blocks& blocks, Strategy strategy,

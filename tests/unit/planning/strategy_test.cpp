@@ -7,61 +7,12 @@
 #include <functional>
 
 #include "reconciler/model/retired.h"
-#include "tests/unit/planning/world.h"
+#include "tests/unit/planning/strategy_world.h"
 
 namespace pvr::testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-// A disk that stays on SSD-r10, where new zvols get 16k, and is to have 128k.
-ResolvedVm wanting(std::string_view storage = "SSD-r10", std::string_view block = "128k") {
-  ResolvedVm wanted = vm("ai-01", 701);
-  wanted.disks = {disk("models", "scsi2", storage, "256GiB")};
-  wanted.disks[0].settings.set("volblocksize", stated(Home::kZvolProperty, "volblocksize", block));
-  return wanted;
-}
-
-LiveDataset zvol(std::string name, ByteSize size, ByteSize block, std::string guid) {
-  LiveDataset out{.name = std::move(name), .is_volume = true};
-  out.properties.set("guid", std::move(guid));
-  out.properties.set("volsize", std::to_string(size.bytes));
-  out.properties.set("volblocksize", std::to_string(block.bytes));
-  out.properties.set("refreservation", "0");
-  out.properties.set("referenced", std::to_string((64_GiB).bytes));
-  out.properties.set("compression", "on");
-  out.properties.set("sync", "standard");
-  out.properties.set("readonly", "off");
-  return out;
-}
-
-LiveHost host() {
-  LiveHost out{.node = "pve1", .zfs_version = "2.3.9"};
-  out.zpools = {{.name = "tank", .health = "ONLINE"}};
-  out.tools = {"perl"};
-  for (const char* name : {"tank", "tank/models"}) {
-    LiveDataset one{.name = name};
-    one.properties.set("guid", std::string("g-") + name);
-    one.properties.set("compression", "on");
-    out.datasets.push_back(one);
-  }
-  out.datasets.push_back(zvol("tank/vm-701-disk-1", 256_GiB, 16_KiB, "4711"));
-  std::ranges::sort(out.datasets, {}, &LiveDataset::name);
-  return out;
-}
-LiveDataset& zvol_in(LiveState& live, std::string_view name) {
-  auto& list = live.hosts.at(0).datasets;
-  return *std::ranges::find(list, name, &LiveDataset::name);
-}
-
-LiveState live_with(bool ssh = true, PowerState power = PowerState::kRunning) {
-  LiveState state = cluster();
-  LiveVm present = guest(701, power);
-  attach(present, "scsi2", "SSD-r10:vm-701-disk-1,size=256G");
-  put(state, present);
-  if (ssh) state.hosts = {host()};
-  return state;
-}
 
 const StrategyOffer& offer(const Plan& plan, Strategy strategy) {
   static const StrategyOffer kNone;
@@ -76,14 +27,6 @@ std::string chosen(const Plan& plan) {
   for (const StrategyOffer& one : plan.choices[0].offers)
     if (one.chosen) return std::string(to_text(one.strategy));
   return "none";
-}
-PlanOptions allowing(bool restart, bool offline) { return {.allow = {.restart = restart, .offline_copy = offline}}; }
-// The block size is right on the storage, but the zvol is older: three ways are open.
-LiveState storage_fixed(bool ssh = true) {
-  LiveState state = live_with(ssh);
-  state.storages.at(0).properties.set("blocksize", "128k");
-  if (!ssh) state.volumes.at(0).volblocksize = 16_KiB;
-  return state;
 }
 
 TEST(Strategy, AClassIsReachedLiveWithOneCopy) {
@@ -353,21 +296,6 @@ TEST(StrategyBlockers, ANodeThatCannotBeReachedIsNamed) {
 
 // --- backups
 
-LiveState with_backup(std::int64_t made) {
-  LiveState state = live_with();
-  state.storages.at(2).properties.set("content", "images,iso,backup");
-  if (made == 0) return state;
-  LiveVolume archive{.id = {"local", "backup/vzdump-qemu-701.vma.zst"}, .content = "backup", .owner = Vmid{701}};
-  archive.made = made;
-  state.volumes.insert(std::ranges::lower_bound(state.volumes, archive.id, {}, &LiveVolume::id), archive);
-  return state;
-}
-PlanOptions at(std::int64_t seconds) {
-  PlanOptions options = allowing(true, true);
-  options.now = std::chrono::system_clock::time_point(std::chrono::seconds(seconds));
-  return options;
-}
-
 TEST(RequireBackup, AFreshOneIsEnoughAndAnOldOneIsNot) {
   ResolvedVm wanted = wanting();
   wanted.require_backup = "24h";
@@ -463,7 +391,7 @@ TEST(Unfinished, AStagedSwapIsEndedByARenameAlone) {
   LiveVm present = guest(701, PowerState::kStopped);
   attach(present, "scsi2", "SSD-r10-models:vm-701-disk-0,size=256G");
   put(state, present);
-  state.hosts = {host()};
+  state.hosts = {zfs_host()};
   state.hosts[0].datasets.push_back(zvol("tank/models/vm-701-disk-0", 256_GiB, 128_KiB, "9"));
   std::ranges::sort(state.hosts[0].datasets, {}, &LiveDataset::name);
   const Plan made = plan(fleet({wanting()}), state, allowing(true, true));
