@@ -1,0 +1,231 @@
+// Storages as diff and plan see them, and the space on them, at the boundaries.
+
+#include "reconciler/planning/storage_table.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "reconciler/planning/make_plan.h"
+#include "reconciler/planning/space.h"
+#include "tests/unit/planning/world.h"
+
+namespace pvr::testing {
+namespace {
+
+LiveStorage& storage_of(LiveState& state, std::string_view id) {
+  return *std::ranges::find(state.storages, id, &LiveStorage::id);
+}
+
+TEST(StorageTable, KnowsEachTypeByWhatItIsBuiltOn) {
+  struct Case {
+    const char* type;
+    const char* flag;
+    StorageKind kind;
+    bool shared;
+    ByteSize grain;
+  };
+  const Case cases[] = {{"zfspool", "", StorageKind::kZfsZvol, false, 1_MiB},
+                        {"lvm", "", StorageKind::kLvmThick, false, 4_MiB},
+                        {"lvm", "snapshot-as-volume-chain", StorageKind::kLvmThickChain, false, 4_MiB},
+                        {"lvm", "shared", StorageKind::kLvmThick, true, 4_MiB},
+                        {"lvmthin", "", StorageKind::kLvmThin, false, 4_MiB},
+                        {"nfs", "", StorageKind::kNfs, true, 1_KiB},
+                        {"cifs", "", StorageKind::kCifs, true, 1_KiB},
+                        {"rbd", "", StorageKind::kRbd, true, 1_KiB},
+                        {"rbd", "krbd", StorageKind::kRbdKernel, true, 1_KiB},
+                        {"iscsi", "", StorageKind::kIscsiLun, true, 1_KiB},
+                        {"zfs", "", StorageKind::kZfsOverIscsi, true, 1_KiB},
+                        {"iscsidirect", "", StorageKind::kZfsOverIscsi, true, 1_KiB},
+                        {"btrfs", "", StorageKind::kBtrfs, false, 1_KiB},
+                        {"btrfs", "nocow", StorageKind::kFile, false, 1_KiB},
+                        {"cephfs", "", StorageKind::kFile, true, 1_KiB},
+                        {"dir", "", StorageKind::kFile, false, 1_KiB}};
+  for (const Case& one : cases) {
+    LiveState state = cluster();
+    LiveStorage live{.id = "x", .type = one.type};
+    if (*one.flag != '\0') live.properties.set(one.flag, "1");
+    state.storages.push_back(live);
+    const ResolvedFleet none = fleet({});
+    const StorageTable table(none, state);
+    const StorageView& view = *table.find("x");
+    EXPECT_EQ(view.kind, one.kind) << one.type << " " << one.flag;
+    EXPECT_EQ(view.shared, one.shared) << one.type << " " << one.flag;
+    EXPECT_EQ(view.grain(), one.grain) << one.type << " " << one.flag;
+    EXPECT_EQ(view.blocksize, view.has_zvols() ? 16_KiB : ByteSize{}) << one.type;
+  }
+}
+
+TEST(StorageTable, WhatExistsCountsAndNotWhatIsDeclaredOfIt) {
+  LiveState state = cluster();
+  ResolvedFleet wanted = fleet({});
+  wanted.storages = {{.id = "SSD-r10", .type = "zfspool", .class_of = "x"}, {.id = "new", .type = "zfspool"}};
+  for (ResolvedStorage& storage : wanted.storages) {
+    storage.properties.set("pool", stated(Home::kStorageOption, "pool", "lake/y"));
+    storage.properties.set("blocksize", stated(Home::kStorageOption, "blocksize", "64k"));
+    storage.properties.set("sparse", stated(Home::kStorageOption, "sparse", "0"));
+  }
+  const StorageTable table(wanted, state);
+  EXPECT_EQ(table.find("SSD-r10")->dataset, "tank");
+  EXPECT_EQ(table.find("SSD-r10")->blocksize, 16_KiB);
+  EXPECT_TRUE(table.find("SSD-r10")->sparse);
+  EXPECT_EQ(table.find("SSD-r10")->declared->class_of, "x");
+  EXPECT_EQ(table.find("new")->dataset, "lake/y");
+  EXPECT_EQ(table.find("new")->blocksize, 64_KiB);
+  EXPECT_FALSE(table.find("new")->sparse);
+  EXPECT_EQ(table.find("new")->live, nullptr);
+  EXPECT_TRUE(table.find("new")->on_node("anywhere"));
+  EXPECT_EQ(table.find("nowhere"), nullptr);
+}
+
+TEST(StorageTable, AVolumeIsMissingOnlyWhereItsStorageWasRead) {
+  const auto missing = [](const char* id, const std::function<void(LiveState&)>& change) {
+    LiveState state = cluster(true);
+    list_volume(state, "SSD-r10:vm-1-disk-0", 1_GiB, "pve2");
+    list_volume(state, "san:vm-1-disk-0", 1_GiB);
+    for (LiveStorage& storage : state.storages)
+      for (auto& [node, on] : storage.on_node) on.listed = true;
+    change(state);
+    const ResolvedFleet none = fleet({});
+    const StorageTable table(none, state);
+    const std::string_view text = id;
+    const auto colon = text.find(':');
+    return table.is_missing(
+        {.storage = std::string(text.substr(0, colon)), .name = std::string(text.substr(colon + 1))}, "pve1");
+  };
+  const auto nothing = [](LiveState&) {};
+  EXPECT_TRUE(missing("SSD-r10:vm-1-disk-0", nothing)) << "it is on the other node";
+  EXPECT_TRUE(missing("SSD-r10:vm-1-disk-9", nothing));
+  EXPECT_FALSE(
+      missing("SSD-r10:vm-1-disk-9", [](LiveState& s) { storage_of(s, "SSD-r10").on_node["pve1"].listed = false; }));
+  EXPECT_FALSE(missing("SSD-r10:vm-1-disk-9", [](LiveState& s) { storage_of(s, "SSD-r10").on_node.erase("pve1"); }));
+  EXPECT_FALSE(missing("san:vm-1-disk-0", nothing));
+  EXPECT_TRUE(missing("san:vm-1-disk-9", nothing));
+  EXPECT_TRUE(missing("san:vm-1-disk-9", [](LiveState& s) { storage_of(s, "san").on_node["pve1"].listed = false; }))
+      << "any node's listing of shared storage will do";
+  EXPECT_FALSE(missing("san:vm-1-disk-9", [](LiveState& s) {
+    for (auto& [node, on] : storage_of(s, "san").on_node) on.listed = false;
+  }));
+  EXPECT_FALSE(missing("san:vm-1-disk-9", [](LiveState& s) { storage_of(s, "san").type = "iscsi"; }));
+  EXPECT_FALSE(missing("nowhere:vm-1-disk-9", nothing));
+}
+
+TEST(StorageTable, LinkedClonesNameTheirOriginInThreeWays) {
+  for (const char* parent : {"base-9-disk-0@__base__", "base-9-disk-0", "SSD-r10:base-9-disk-0"}) {
+    LiveState state = cluster();
+    list_volume(state, "SSD-r10:base-9-disk-0/vm-1-disk-0", 1_GiB);
+    state.volumes[0].parent = parent;
+    const ResolvedFleet none = fleet({});
+    const StorageTable table(none, state);
+    EXPECT_TRUE(table.has_children({"SSD-r10", "base-9-disk-0"})) << parent;
+    EXPECT_FALSE(table.has_children({"SSD-r10", "base-9-disk-1"})) << parent;
+  }
+}
+
+// ---- space ----
+
+TEST(SpaceBook, EveryBoundary) {
+  LiveState state = cluster();
+  for (LiveStorage& storage : state.storages)
+    for (auto& [node, on] : storage.on_node)
+      on = {.active = true, .enabled = true, .total = 1000_GiB, .used = 0_GiB, .available = 1000_GiB};
+  storage_of(state, "thick").on_node["pve1"].available = 500_GiB;
+  const ResolvedFleet none = fleet({});
+  const StorageTable table(none, state);
+  const auto refused = [&](const char* id, ByteSize bytes, bool force = false) {
+    return SpaceBook(state, table, force).reserve(*table.find(id), "pve1", bytes).value_or("");
+  };
+  EXPECT_EQ(refused("san", ByteSize{(900_GiB).bytes - (1_MiB).bytes}), "");
+  EXPECT_EQ(refused("san", 900_GiB), "storage \"san\" would be 90 % full; from 90 % on nothing is added");
+  EXPECT_EQ(refused("san", 1000_GiB), "storage \"san\" would be 100 % full; from 90 % on nothing is added");
+  EXPECT_EQ(refused("san", ByteSize{(1000_GiB).bytes + (1_GiB).bytes}),
+            "storage \"san\" has 1000 GiB available, this plan would add 1001 GiB there");
+  EXPECT_EQ(refused("san", 5000_GiB, true), "");
+  EXPECT_EQ(refused("thick", 399_GiB), "") << "500 GiB are used already";
+  EXPECT_NE(refused("thick", 400_GiB), "");
+  EXPECT_EQ(refused("SSD-r10", 900_GiB), "zpool \"tank\" on pve1 would be 90 % full; from 90 % on nothing is added");
+  // What is reserved counts, and asking does not reserve.
+  SpaceBook book(state, table, false);
+  EXPECT_FALSE(book.reserve(*table.find("SSD-r10"), "pve1", 450_GiB));
+  EXPECT_FALSE(book.refuses(*table.find("SSD-r10-models"), "pve1", 449_GiB));
+  EXPECT_FALSE(book.refuses(*table.find("SSD-r10-models"), "pve1", 449_GiB));
+  EXPECT_TRUE(book.refuses(*table.find("SSD-r10-models"), "pve1", 450_GiB));
+  EXPECT_FALSE(book.refuses(*table.find("nfs"), "pve1", 450_GiB));
+}
+
+TEST(SpaceBook, StoragesOfANodeAreCountedThereSharedOnesOnce) {
+  LiveState state = cluster(true);
+  const ResolvedFleet none = fleet({});
+  const StorageTable table(none, state);
+  SpaceBook book(state, table, false);
+  EXPECT_FALSE(book.reserve(*table.find("local"), "pve1", 800_GiB));
+  EXPECT_FALSE(book.reserve(*table.find("local"), "pve2", 800_GiB));
+  EXPECT_FALSE(book.reserve(*table.find("SSD-r10"), "pve1", 800_GiB));
+  EXPECT_FALSE(book.reserve(*table.find("SSD-r10"), "pve2", 800_GiB));
+  EXPECT_FALSE(book.reserve(*table.find("san"), "pve1", 800_GiB));
+  EXPECT_TRUE(book.reserve(*table.find("san"), "pve2", 800_GiB));
+  // Of what is not active or tells no size nothing is known.
+  storage_of(state, "nfs").on_node["pve1"].active = false;
+  storage_of(state, "nfs").on_node["pve2"].total = {};
+  EXPECT_FALSE(SpaceBook(state, table, false).reserve(*table.find("nfs"), "pve1", 5000_GiB));
+}
+
+TEST(SpaceBook, APoolThatOnlyTheNodeKnowsCountsWithoutItsParity) {
+  LiveState state = cluster();
+  for (LiveStorage& storage : state.storages) storage.on_node["pve1"].active = false;
+  state.nodes[0].zpools = {{.name = "tank",
+                            .layout = "raidz2-6",
+                            .data_width = 6,
+                            .parity = 2,
+                            .size = 1500_GiB,
+                            .allocated = 150_GiB,
+                            .free = 1350_GiB}};
+  const ResolvedFleet none = fleet({});
+  const StorageTable table(none, state);
+  const StorageView& models = *table.find("SSD-r10-models");  // 128k blocks: no padding
+  // 1000 GiB of data, of which 100 are used.
+  EXPECT_FALSE(SpaceBook(state, table, false).reserve(models, "pve1", 799_GiB));
+  EXPECT_NE(SpaceBook(state, table, false).reserve(models, "pve1", 800_GiB).value_or("").find("90 % full"),
+            std::string::npos);
+  EXPECT_NE(SpaceBook(state, table, false).reserve(models, "pve1", 901_GiB).value_or("").find("has 900 GiB available"),
+            std::string::npos);
+}
+
+// ---- windows ----
+
+TEST(MaintenanceWindow, ToTheMinuteAndOnEveryDay) {
+  const std::chrono::sys_days sunday = std::chrono::year(2026) / 11 / 22;
+  const auto in = [&](std::string_view text, int day, int hour, int minute) {
+    return in_maintenance_window(
+        text, sunday + std::chrono::days(day) + std::chrono::hours(hour) + std::chrono::minutes(minute), {});
+  };
+  EXPECT_FALSE(in("02:30-05:15", 0, 2, 29));
+  EXPECT_TRUE(in("02:30-05:15", 0, 2, 30));
+  EXPECT_TRUE(in("02:30-05:15", 0, 5, 14));
+  EXPECT_FALSE(in("02:30-05:15", 0, 5, 15));
+  EXPECT_TRUE(in("22:00-02:00", 0, 1, 59));
+  EXPECT_FALSE(in("22:00-02:00", 0, 2, 0));
+  EXPECT_FALSE(in("22:00-02:00", 0, 21, 59));
+  EXPECT_TRUE(in("22:00-02:00", 0, 22, 0));
+  const char* names[] = {"Sun", "Mon", "TUE", "wednesday", "thu", "Friday", "sat"};
+  for (int day = 0; day < 7; ++day) {
+    for (int other = 0; other < 7; ++other) {
+      const std::string name = names[other];
+      EXPECT_EQ(in(name + " 02:00-05:00", day, 3, 0), day == other) << name << day;
+      EXPECT_EQ(in(name + " 22:00-05:00", day, 23, 0), day == other) << name << day;
+      EXPECT_EQ(in(name + " 22:00-05:00", day, 3, 0), day == (other + 1) % 7) << name << day;
+    }
+  }
+  EXPECT_TRUE(in("  Sun   02:00 - 05:00 ", 0, 3, 0));
+  EXPECT_TRUE(in("00:00-24:00", 0, 23, 59));
+  EXPECT_FALSE(in("00:00-24:01", 0, 3, 0));
+  EXPECT_FALSE(in("02:00-05:60", 0, 3, 0));
+  EXPECT_FALSE(in("-1:00-05:00", 0, 3, 0));
+  EXPECT_FALSE(in("Su 02:00-05:00", 0, 3, 0));
+  EXPECT_TRUE(in("02:00-02:30,04:00-05:00", 0, 4, 30));
+  EXPECT_FALSE(in("02:00-02:30,", 0, 4, 30));
+}
+
+}  // namespace
+}  // namespace pvr::testing
