@@ -165,9 +165,8 @@ TEST(SpaceBook, StoragesOfANodeAreCountedThereSharedOnesOnce) {
   EXPECT_FALSE(book.reserve(*table.find("SSD-r10"), "pve2", 800_GiB));
   EXPECT_FALSE(book.reserve(*table.find("san"), "pve1", 800_GiB));
   EXPECT_TRUE(book.reserve(*table.find("san"), "pve2", 800_GiB));
-  // Of what is not active or tells no size nothing is known.
-  storage_of(state, "nfs").on_node["pve1"].active = false;
-  storage_of(state, "nfs").on_node["pve2"].total = {};
+  // Where it is not active nothing is known of it.
+  for (auto& [node, on] : storage_of(state, "nfs").on_node) on.active = false;
   EXPECT_FALSE(SpaceBook(state, table, false).reserve(*table.find("nfs"), "pve1", 5000_GiB));
 }
 
