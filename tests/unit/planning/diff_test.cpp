@@ -363,5 +363,16 @@ TEST(DiffStorage, AFixedPropertyIsExplainedAndNeverWritten) {
   EXPECT_NE(made.blocked[0].why.find("pool is tank"), std::string::npos) << made.blocked[0].why;
 }
 
+// Its jobs go with it.
+TEST(DiffReplication, AGuestThatIsToGoWantsNone) {
+  ResolvedVm gone = vm("a", 201);
+  gone.state = VmState::kAbsent;
+  gone.replication = {{.target = "pve2"}};
+  LiveState state = cluster(true);
+  put(state, guest(201));
+  EXPECT_TRUE(diff(fleet({gone}), state).replication.empty());
+  EXPECT_EQ(names(plan(fleet({gone}), state, {.allow = everything()})), "stop-vm destroy-vm");
+}
+
 }  // namespace
 }  // namespace pvr::testing

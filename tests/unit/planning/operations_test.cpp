@@ -824,5 +824,57 @@ TEST(PlanMemory, EveryBoundary) {
   }
 }
 
+// One disk of the template lies there already, the other one does not.
+TEST(PlanClone, GoesToTheStorageThatAllItsDisksBelongOn) {
+  ResolvedVm wanted = vm("a", 201);
+  wanted.clone = "9000";
+  wanted.disks = {disk("root", "scsi0", "san", "3GiB"), disk("data", "scsi1", "san", "3GiB")};
+  LiveState state = cluster();
+  LiveVm source = guest(9000, PowerState::kStopped);
+  attach(source, "scsi0", "nfs:9000/base-9000-disk-0.raw,size=3G");
+  attach(source, "scsi1", "san:base-9000-disk-1,size=3G");
+  put(state, source);
+  EXPECT_EQ(all<CloneVm>(plan(fleet({wanted}), state)).at(0).storage, "san");
+  wanted.disks[1] = disk("data", "scsi1", "thick", "3GiB");
+  EXPECT_EQ(all<CloneVm>(plan(fleet({wanted}), state)).at(0).storage, "");
+}
+
+// A stop that serves a copy makes everything active that was written before it.
+TEST(PlanImpact, WhatIsWrittenBeforeAStopIsActiveAfterIt) {
+  ResolvedVm wanted = vm("a", 201);
+  set(wanted, "cores", "4");
+  wanted.disks = {disk("tpm", "tpmstate0", "SSD-r10", "")};
+  LiveState state = cluster();
+  LiveVm present = guest(201);
+  attach(present, "tpmstate0", "san:vm-201-disk-1,size=4M,version=v2.0");
+  put(state, present);
+  const auto impact = [&](const PlanOptions& options) {
+    const Plan made = plan(fleet({wanted}), state, options);
+    for (const Operation& op : made.operations)
+      if (std::holds_alternative<SetVmOptions>(op.procedure)) return op.impact;
+    return Impact::kNone;
+  };
+  EXPECT_EQ(impact({.allow = {.offline_copy = true}}), Impact::kRestart);
+  EXPECT_EQ(impact({}), Impact::kPendingRestart);
+}
+
+// What HA is told already starts nothing in this plan.
+TEST(PlanHa, ThatIsRightIsNoReasonToStartAGuest) {
+  ResolvedVm wanted = vm("a", 201);
+  wanted.disks = {disk("root", "scsi0", "san", "8GiB")};
+  wanted.ha = WrittenHa{};
+  wanted.ha->settings.set("state", {.value = option(Home::kHa, "state", "started")});
+  LiveState state = cluster();
+  LiveVm present = guest(201, PowerState::kStopped);
+  attach(present, "scsi0", "nfs:201/vm-201-disk-0.raw,size=8G");
+  put(state, present);
+  LiveHa ha{.sid = "vm:201"};
+  ha.properties.set("state", "started");
+  state.ha = {ha};
+  const Diff whole = diff(fleet({wanted}), state, DiffDetail::kEverything);
+  const Checked<Plan> made = make_plan(fleet({wanted}), whole, state, {});
+  EXPECT_EQ(names(*made.value), "") << show(*made.value);
+}
+
 }  // namespace
 }  // namespace pvr::testing

@@ -418,5 +418,35 @@ TEST(Retired, AMarkedVolumeIsNoCandidateForANewDisk) {
   EXPECT_EQ(names(plan_with(old)), "add-disk");
 }
 
+TEST(Unfinished, ACopyThatIsGivenUpForAnotherWayLetsTheZvolGoFirst) {
+  LiveState state = live_with();
+  LiveDataset& held = zvol_in(state, "tank/vm-701-disk-1");
+  held.properties.set("readonly", "on");
+  held.marks.set(mark::kGuard, "20261121T081500Z");
+  const Plan made = plan(fleet({wanting()}), state, allowing(true, false));
+  EXPECT_EQ(names(made), "set-zvol-properties move-disk retire-volume stop-vm swap-zvol start-vm") << show(made);
+}
+
+TEST(Strategy, WorkInPlaceOnTwoDisksMustFitTogether) {
+  ResolvedVm wanted = wanting();
+  wanted.disks.push_back(disk("more", "scsi3", "SSD-r10", "500GiB"));
+  wanted.disks[0].settings.find("size")->value = 500_GiB;
+  wanted.disks[1].settings.set("volblocksize", stated(Home::kZvolProperty, "volblocksize", "128k"));
+  LiveState state = cluster();
+  std::erase_if(state.storages, [](const LiveStorage& one) { return one.id == "SSD-r10-models"; });
+  LiveVm present = guest(701);
+  state.hosts = {zfs_host()};
+  std::erase_if(state.hosts[0].datasets, [](const LiveDataset& one) { return one.is_volume; });
+  for (const auto& [at, name] : {std::pair{"scsi2", "vm-701-disk-1"}, {"scsi3", "vm-701-disk-2"}}) {
+    attach(present, at, std::string("SSD-r10:") + name + ",size=500G");
+    state.hosts[0].datasets.push_back(zvol(std::string("tank/") + name, 500_GiB, 16_KiB, name));
+  }
+  std::ranges::sort(state.hosts[0].datasets, {}, &LiveDataset::name);
+  put(state, present);
+  const Plan made = plan(fleet({wanted}), state, allowing(true, true));
+  EXPECT_EQ(all<RecreateZvol>(made).size(), 1U) << show(made);
+  EXPECT_EQ(made.blocked.size(), 1U) << show(made);
+}
+
 }  // namespace
 }  // namespace pvr::testing
