@@ -102,6 +102,39 @@ TEST(Schedule, AfterAStopNothingStartsAndTheRunIsOverWhenTheLastOneEnds) {
   EXPECT_EQ(schedule.unstarted()[0].outcome, Outcome::kInterrupted);
 }
 
+// Nothing would ever start, or a node never copy.
+TEST(Schedule, ALimitOfNoneIsALimitOfOne) {
+  Schedule schedule(operations({{{}, {"copy/pve1"}}, {{}, {"copy/pve1"}}}), {.parallelism = 0, .copies_per_node = 0});
+  EXPECT_THAT(schedule.ready(), ElementsAre(1));
+  Schedule copies(operations({{{}, {"copy/pve1"}}, {{}, {"copy/pve1"}}}), {.parallelism = 8, .copies_per_node = 0});
+  EXPECT_THAT(copies.ready(), ElementsAre(1));
+}
+
+TEST(Schedule, TheFirstReasonToStopIsTheOneThatIsTold) {
+  Schedule schedule(operations({{{}, {}}, {{1}, {}}, {{}, {}}}), {});
+  schedule.started(1);
+  schedule.finished(1, Outcome::kConflict);
+  EXPECT_FALSE(schedule.over());
+  schedule.stop(Outcome::kSkipped, "the first");
+  schedule.stop(Outcome::kInterrupted, "the second");
+  const auto unstarted = schedule.unstarted();
+  ASSERT_EQ(unstarted.size(), 2U);
+  EXPECT_EQ(unstarted[0].detail, "It needs operation 1, which did not succeed.");
+  EXPECT_EQ(unstarted[1].operation, 3U);
+  EXPECT_EQ(unstarted[1].outcome, Outcome::kSkipped);
+  EXPECT_EQ(unstarted[1].detail, "the first");
+}
+
+TEST(Schedule, NothingStartsTwice) {
+  Schedule schedule(operations({{{}, {}}, {{}, {}}}), {});
+  schedule.started(1);
+  EXPECT_EQ(schedule.running(), 1U);
+  EXPECT_THAT(schedule.ready(), ElementsAre(2));
+  schedule.finished(1, Outcome::kDone);
+  EXPECT_EQ(schedule.running(), 0U);
+  EXPECT_THAT(schedule.ready(), ElementsAre(2));
+}
+
 // Random graphs: whatever the order of completions, no lock is ever held twice, nothing runs before what it needs,
 // everything ends.
 TEST(Schedule, KeepsItsPromisesOnRandomPlans) {

@@ -43,6 +43,38 @@ TEST(TaskProgress, IgnoresEveryOtherLine) {
   EXPECT_FALSE(parse_progress("(1%)"));
 }
 
+TEST(TaskProgress, ReadsEveryUnit) {
+  const std::pair<const char*, ByteSize> cases[] = {{"512.0 B", ByteSize{512}},
+                                                    {"1.5 KiB", ByteSize{1536}},
+                                                    {"2.0 MiB", 2_MiB},
+                                                    {"3.0 GiB", 3_GiB},
+                                                    {"4.0 TiB", 4_TiB}};
+  for (const auto& [text, size] : cases) {
+    const auto progress = parse_progress(std::string("transferred ") + text + " of 8.0 TiB (50.00%)");
+    ASSERT_TRUE(progress) << text;
+    EXPECT_EQ(progress->done, size) << text;
+    EXPECT_EQ(progress->total, 8_TiB) << text;
+  }
+}
+
+// Half a sentence is none: the bytes are told together or not at all.
+TEST(TaskProgress, TellsNoBytesItCannotRead) {
+  for (const char* line : {"transferred x of 8.0 GiB (50%)", "transferred 1.0 GiB of x (50%)",
+                           "transferred 1.0 XiB of 8.0 GiB (50%)", "transferred 1.0 of 8.0 (50%)",
+                           "transferred -1.0 GiB of 8.0 GiB (50%)", "transferred 99999999999 TiB of 8.0 GiB (50%)"}) {
+    const auto progress = parse_progress(line);
+    ASSERT_TRUE(progress) << line;
+    EXPECT_DOUBLE_EQ(progress->fraction, 0.5) << line;
+    EXPECT_EQ(progress->done, ByteSize{}) << line;
+    EXPECT_EQ(progress->total, ByteSize{}) << line;
+  }
+  for (const char* line :
+       {"transferred 1.0 GiB of 8.0 GiB (50)", "transferred 1.0 GiB (50%)", "transferred 1.0 GiB of 8.0 GiB 50%",
+        "transferred 1.0 GiB of 8.0 GiB (-5%)", "transferred 1.0 GiB of 8.0 GiB (inf%)"})
+    EXPECT_FALSE(parse_progress(line)) << line;
+  EXPECT_DOUBLE_EQ(parse_progress("transferred 9.0 GiB of 8.0 GiB (112.5%)")->fraction, 1.0) << "it grew meanwhile";
+}
+
 TEST(TaskErrors, LocksDigestsAndQuorumAreToldApartInsideTexts) {
   EXPECT_EQ(kind_of_task_text("can't lock file '/var/lock/qemu-server/lock-120.conf' - got timeout"),
             ErrorKind::kLocked);
@@ -90,6 +122,28 @@ TEST(LeaseRecord, OtherTextsAreMalformed) {
     ASSERT_FALSE(read) << text;
     EXPECT_EQ(read.error().kind, ErrorKind::kMalformed);
   }
+}
+
+TEST(DescribeLease, SaysWhoSinceWhenAndUntil) {
+  LeaseRecord record = sample();
+  const std::chrono::system_clock::time_point now(std::chrono::seconds(1000 + 299));
+  EXPECT_EQ(describe_lease(record, now),
+            "held by ci@runner7, pid 4711 since 1970-01-01T00:16:40Z (4 min), until 1970-01-01T00:21:40Z");
+  record.expires = std::chrono::sys_seconds::max();
+  EXPECT_EQ(describe_lease(record, now), "held by ci@runner7, pid 4711, without an end");
+  record.released = true;
+  EXPECT_EQ(describe_lease(record, now), "held by nobody; a restart is unfinished");
+}
+
+TEST(LeaseRecord, SaysOnlyWhatThereIsToSay) {
+  const std::string plain = print_lease({.holder = "me", .nonce = "n", .taken = {}, .expires = {}});
+  EXPECT_EQ(plain, R"({"expires":0,"format":"pvereconcile.lease","holder":"me","nonce":"n","taken":0,"version":1})");
+  LeaseRecord kept = sample();
+  kept.released = true;
+  kept.process.clear();
+  const auto read = parse_lease(print_lease(kept));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(*read, kept);
 }
 
 TEST(LeaseClaim, IsHeldUntilItEndsAndTheClocksMayDiffer) {
