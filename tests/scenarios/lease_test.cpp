@@ -191,6 +191,144 @@ TEST_F(LeaseOnACluster, ANoteOfAHolderThatMayStillActIsNotDropped) {
   EXPECT_FALSE((*fourth)->restarting().contains(120)) << "120 runs and nobody is left who may stop it";
 }
 
+// A third of its life: often enough that one failure does no harm, seldom enough to cost nothing.
+TEST_F(LeaseOnACluster, IsRenewedAfterAThirdOfItsLifeAndNotBefore) {
+  for (const bool checks : {false, true}) {
+    World world(kLab);
+    const auto pve = world.client();
+    auto mine = Lease::acquire(*pve, world.clock(), as("alice"));
+    ASSERT_TRUE(mine);
+    const auto end = [&] { return (*read_lease(*pve))->expires; };
+    const auto touch = [&] { return checks ? (*mine)->check() : (*mine)->keep(); };
+    const auto first = end();
+    world.sim().advance(std::chrono::seconds(99));
+    ASSERT_TRUE(touch());
+    EXPECT_EQ(end(), first) << checks;
+    world.sim().advance(std::chrono::seconds(1));
+    ASSERT_TRUE(touch());
+    EXPECT_GE(end() - first, std::chrono::seconds(100)) << checks;
+    EXPECT_LE(end() - first, std::chrono::seconds(101)) << checks;
+  }
+}
+
+TEST_F(LeaseOnACluster, SurvivesAClusterThatCannotBeAskedUntilItRunsOut) {
+  auto mine = take("alice");
+  ASSERT_TRUE(mine);
+  world_.sim().add_fault(
+      {.action = pvesim::FaultAction::kStatus, .method = "GET", .path = "*pools*", .times = 0, .status = 500});
+  const Status unknown = (*mine)->check();
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().kind, ErrorKind::kLeaseLost);
+  world_.sim().advance(std::chrono::seconds(150));
+  EXPECT_TRUE((*mine)->keep()) << "not renewed, and not lost";
+  world_.sim().advance(std::chrono::seconds(151));
+  const Status late = (*mine)->keep();
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().kind, ErrorKind::kLeaseLost);
+  EXPECT_THAT(late.error().message, HasSubstr("it ran out while the cluster could not be asked"));
+  world_.sim().clear_faults();
+  for (const Status& after :
+       {(*mine)->keep(), (*mine)->check(), (*mine)->release(), (*mine)->note_restart(Vmid{120})}) {
+    ASSERT_FALSE(after);
+    EXPECT_THAT(after.error().message, HasSubstr("it was lost before"));
+  }
+}
+
+TEST_F(LeaseOnACluster, ThatSomebodyRemovedIsLost) {
+  auto mine = take("alice");
+  ASSERT_TRUE(mine);
+  ASSERT_TRUE(pve_->delete_pool(std::string(kLeasePool)));
+  const Status gone = (*mine)->check();
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().kind, ErrorKind::kLeaseLost);
+  EXPECT_THAT(gone.error().message, HasSubstr("somebody removed it"));
+  EXPECT_TRUE(take("bob"));
+  EXPECT_FALSE((*mine)->check()) << "and does not come back";
+}
+
+// Whether the write landed is looked at.
+TEST_F(LeaseOnACluster, ALostAnswerToItsRenewalOrItsReturnIsNoLoss) {
+  int writes = 0;
+  const auto unlucky =
+      world_.client({.mishap = Mishap::kLoseAnswer, .nth = 2, .counts = [&](const HttpRequest& request) {
+                       return request.method != "GET";
+                     }});
+  auto mine = Lease::acquire(*unlucky, world_.clock(), as("alice"));
+  ASSERT_TRUE(mine);
+  world_.sim().advance(std::chrono::seconds(200));
+  ASSERT_TRUE((*mine)->keep());
+  world_.sim().advance(std::chrono::seconds(200));
+  EXPECT_TRUE((*mine)->check()) << "it was renewed";
+  const auto again = world_.client({.mishap = Mishap::kLoseAnswer, .nth = 1, .counts = [&](const HttpRequest& request) {
+                                      return request.method == "DELETE" && ++writes == 1;
+                                    }});
+  ASSERT_TRUE((*mine)->release());
+  auto other = Lease::acquire(*again, world_.clock(), as("bob"));
+  ASSERT_TRUE(other);
+  const Status returned = (*other)->release();
+  EXPECT_TRUE(returned) << returned.error().text();
+  EXPECT_FALSE(read_lease(*pve_)->has_value());
+}
+
+TEST_F(LeaseOnACluster, ANoteThatCouldNotBeWrittenIsNone) {
+  auto mine = take("alice");
+  ASSERT_TRUE(mine);
+  ASSERT_TRUE((*mine)->note_restart(Vmid{121}));
+  world_.sim().add_fault(
+      {.action = pvesim::FaultAction::kStatus, .method = "PUT", .path = "*pools*", .times = 0, .status = 500});
+  EXPECT_FALSE((*mine)->note_restart(Vmid{120})) << "nobody would know: the guest must not be stopped";
+  world_.sim().advance(std::chrono::seconds(1));
+  EXPECT_FALSE((*mine)->note_restart(Vmid{121}));
+  EXPECT_THAT((*mine)->restarting(), ::testing::ElementsAre(121U)) << "what was noted before is";
+  EXPECT_TRUE((*mine)->forget_restart(Vmid{122})) << "nothing to write";
+  EXPECT_FALSE((*mine)->forget_restart(Vmid{121}));
+}
+
+// Whoever comes next must not drop a note before a request of ours that is on its way has arrived.
+TEST_F(LeaseOnACluster, ReturnedWithANoteItSaysHowLongTheNoteStays) {
+  auto first = take("alice");
+  ASSERT_TRUE(first);
+  ASSERT_TRUE((*first)->note_restart(Vmid{120}));
+  const auto until = (*read_lease(*pve_))->expires;
+  auto second = take("bob", true);
+  ASSERT_TRUE(second);
+  EXPECT_TRUE((*second)->forget_restart(Vmid{120}));
+  EXPECT_THAT((*second)->restarting(), ::testing::ElementsAre(120U));
+  ASSERT_TRUE((*second)->release());
+  const auto record = *read_lease(*pve_);
+  ASSERT_TRUE(record);
+  EXPECT_TRUE(record->released);
+  EXPECT_EQ(record->expires, until + kClockSkew);
+  auto third = take("carol");
+  ASSERT_TRUE(third);
+  world_.sim().advance(std::chrono::seconds(290));
+  ASSERT_TRUE((*third)->keep()) << "or its own end would come first";
+  EXPECT_TRUE((*third)->forget_restart(Vmid{120}));
+  EXPECT_THAT((*third)->restarting(), ::testing::ElementsAre(120U)) << "not yet";
+  world_.sim().advance(std::chrono::seconds(40));
+  EXPECT_TRUE((*third)->forget_restart(Vmid{120}));
+  EXPECT_THAT((*third)->restarting(), ::testing::IsEmpty());
+  // A note of one's own is dropped at once, and of a lease that was returned nothing is on its way.
+  ASSERT_TRUE((*third)->note_restart(Vmid{121}));
+  ASSERT_TRUE((*third)->release());
+  auto fourth = take("dave");
+  ASSERT_TRUE(fourth);
+  EXPECT_TRUE((*fourth)->forget_restart(Vmid{121}));
+  EXPECT_THAT((*fourth)->restarting(), ::testing::IsEmpty());
+}
+
+TEST(LeaseWithoutPrivileges, NamesTheOneThatIsMissing) {
+  std::string text = kLab;
+  const std::string token = "tokens: [{id: ci, secret: s-root, privsep: false}]";
+  World world(text.replace(text.find(token), token.size(), "tokens: [{id: ci, secret: s-root}]"));
+  const auto pve = world.client();
+  const auto lease = Lease::acquire(*pve, world.clock(), {.holder = "me", .nonce = "n"});
+  ASSERT_FALSE(lease);
+  EXPECT_EQ(lease.error().kind, ErrorKind::kForbidden);
+  EXPECT_THAT(lease.error().text(), HasSubstr("grant Pool.Allocate on /pool/pvereconcile-lease"));
+  EXPECT_THAT(lease.error().text(), HasSubstr("while taking the lease"));
+}
+
 // What happens when the first operation has ended.
 struct AfterTheFirst final : EventSink {
   explicit AfterTheFirst(std::function<void()> action) : act(std::move(action)) {}
