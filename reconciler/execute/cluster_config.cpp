@@ -65,7 +65,6 @@ Result<EntryFacts> CreateStorageProcedure::observe(const Params& params, Work& w
   auto list = work.pve().storages();
   if (!list) return std::move(list).error().during("reading the storages");
   EntryFacts facts;
-  facts.digest = list->digest;
   const auto at = std::ranges::find(list->storages, params.id, &LiveStorage::id);
   facts.seen.present = at != list->storages.end();
   if (!facts.seen.present) return facts;
@@ -118,7 +117,6 @@ Result<EntryFacts> UpdateStorageProcedure::observe(const Params& params, Work& w
   auto list = work.pve().storages();
   if (!list) return std::move(list).error().during("reading the storages");
   EntryFacts facts;
-  facts.digest = list->digest;
   const auto at = std::ranges::find(list->storages, params.id, &LiveStorage::id);
   facts.seen.present = at != list->storages.end();
   if (!facts.seen.present) {

@@ -139,7 +139,6 @@ class Run {
     const std::stop_callback on_stop(stop_, [this] {
       const std::scoped_lock lock(mutex_);
       schedule_.stop(Outcome::kInterrupted, "Not started: the run was interrupted.");
-      changed_.notify_all();
     });
     {
       std::vector<std::jthread> threads;
@@ -172,20 +171,18 @@ class Run {
           schedule_.stop(Outcome::kSkipped, report_.stopped_by);
           break;
         }
+        // Whatever runs wakes everybody at its end; before that nothing new can become ready.
         changed_.wait(lock);
         continue;
       }
       const Operation& operation = plan_.operations[ready.front() - 1];
       schedule_.started(operation.id);
-      // Others may be ready, too.
-      if (ready.size() > 1) changed_.notify_one();
       lock.unlock();
       OperationEnd end = carry_out(operation);
       lock.lock();
       finish(std::move(end));
       changed_.notify_all();
     }
-    changed_.notify_all();
   }
 
   OperationEnd carry_out(const Operation& operation) {

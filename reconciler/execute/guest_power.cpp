@@ -10,13 +10,12 @@ namespace pvr {
 namespace {
 
 template <class Facts>
-Result<Facts> look_at_power(Work& work, Vmid vmid, bool planned_ha) {
+Result<Facts> look_at_power(Work& work, Vmid vmid) {
   Facts facts;
   auto vm = work.guest(vmid);
   if (!vm) return std::move(vm).error().during(fmt::format("reading vm {}", vmid.number));
   facts.vm = std::move(vm).value();
   facts.seen.exists = facts.vm.has_value();
-  facts.ha = planned_ha;
   if (!facts.vm) {
     facts.conflict = fmt::format("vm {} does not exist.", vmid.number);
     return facts;
@@ -39,8 +38,6 @@ Status request_ha_state(Work& work, Vmid vmid, const std::string& state, PowerSt
     const std::scoped_lock section(work.memory().section_mutex());
     const Status asked = work.pve().update_ha(sid, set, {}, {});
     if (!asked) return Error(asked.error()).during(doing);
-    const auto list = work.pve().ha_resources();
-    if (list) work.memory().set_digest("ha", list->digest);
   }
   BackOff back_off(work.patience());
   const Deadline deadline = work.clock().steady() + work.patience().power;
@@ -96,7 +93,6 @@ bool take_back_stop(Work& work, Vmid vmid) {
   set.set("state", "started");
   const Status asked = work.pve().update_ha(fmt::format("vm:{}", vmid.number), set, {}, before->digest);
   const auto after = work.pve().ha_resources();
-  if (after) work.memory().set_digest("ha", after->digest);
   return asked && after && !asked_to_stop(*after, vmid);
 }
 
@@ -132,7 +128,7 @@ bool asked_to_stop(const HaList& list, Vmid vmid) {
 
 Result<RestartVmProcedure::Facts> RestartVmProcedure::observe(const Params& params, Work& work,
                                                               const Progress& progress) {
-  auto facts = look_at_power<Facts>(work, params.vmid, params.ha);
+  auto facts = look_at_power<Facts>(work, params.vmid);
   if (!facts || !facts->vm) return facts;
   facts->seen.stopped_before = progress.tried("stop") || is_noted(work, params.vmid);
   facts->seen.started_again = progress.tried("start");
@@ -168,7 +164,7 @@ void RestartVmProcedure::after_failure(const Params& params, const Facts&, Work&
 // --- start-vm
 
 Result<StartVmProcedure::Facts> StartVmProcedure::observe(const Params& params, Work& work, const Progress&) {
-  auto facts = look_at_power<Facts>(work, params.vmid, params.ha);
+  auto facts = look_at_power<Facts>(work, params.vmid);
   if (!facts || !facts->vm) return facts;
   facts->seen.is_template = facts->vm->is_template;
   if (facts->seen.is_template) facts->conflict = fmt::format("vm {} is a template.", params.vmid.number);
@@ -186,7 +182,7 @@ Status StartVmProcedure::verify(const Params& params, const Facts&, const Facts&
 // --- stop-vm
 
 Result<StopVmProcedure::Facts> StopVmProcedure::observe(const Params& params, Work& work, const Progress&) {
-  return look_at_power<Facts>(work, params.vmid, params.ha);
+  return look_at_power<Facts>(work, params.vmid);
 }
 
 Status StopVmProcedure::stop(const Params& params, const Facts& facts, Work& work) {

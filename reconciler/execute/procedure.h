@@ -98,7 +98,7 @@ class StepJudge {
     kConflict,
     kGiveUp
   };
-  explicit StepJudge(Work& work) : work_(work), locks_(work.patience()), looks_(work.patience()) {}
+  explicit StepJudge(Work& work) : work_(work), locks_(work.patience()) {}
 
   /// A lock or missing quorum is a wait, a lost answer a reason to look. `error` becomes what is to be reported. A stop
   /// request ends a wait unless the step must follow.
@@ -113,7 +113,6 @@ class StepJudge {
 
   Work& work_;
   BackOff locks_;
-  BackOff looks_;
   std::optional<Deadline> lock_deadline_;
   std::optional<Deadline> quorum_deadline_;
   int lost_answers_ = 0;
