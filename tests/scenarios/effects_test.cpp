@@ -433,6 +433,44 @@ TEST(Effects, DroppedSnapshotsStayWithTheOldZvolAndGoWithIt) {
   EXPECT_NE(guid_of(world, kDataset), "");
 }
 
+// What was retired before, and what belongs to another disk, keeps its marks.
+TEST(Effects, ARollbackRetiresOnlyWhatItTakesOutOfUse) {
+  World world(kLab);
+  const std::string first = guid_of(world, kDataset);
+  ASSERT_EQ(run_on_host(world, recreate(world)).outcome, Outcome::kDone);
+  world.sim().advance(std::chrono::hours(1));
+  RecreateZvol again = recreate(world);
+  again.volblocksize = 32_KiB;
+  ASSERT_EQ(run_on_host(world, again).outcome, Outcome::kDone);
+  world.sim().advance(std::chrono::hours(1));
+  NewZvol other{
+      .name = "tank/vbs16k/pvereconcile-retired-vm-120-disk-0-20260101T000000Z", .size = 1_GiB, .volblocksize = 16_KiB};
+  other.properties.set(mark_property(mark::kVmid), "120");
+  ASSERT_TRUE(world.zfs().create_zvol("pve1", other));
+  const auto marks = [&world](const std::string& guid) {
+    for (const pvesim::ZvolInfo& one : world.sim().zvols())
+      if (std::to_string(one.guid) == guid && one.properties.contains("pvereconcile:retired-at"))
+        return one.properties.at("pvereconcile:retired-at");
+    return std::string();
+  };
+  const std::string second = again.guid;
+  const std::string third = guid_of(world, kDataset);
+  const std::string before = marks(second);
+  ASSERT_NE(before, "");
+  EXPECT_EQ(marks(third), "");
+  const OperationReport report = run_on_host(world, RollBackZvol{.vmid = kStopped,
+                                                                 .slot = kScsi0,
+                                                                 .volume = volume("z16:vm-121-disk-0"),
+                                                                 .node = "pve1",
+                                                                 .dataset = kDataset,
+                                                                 .guid = first});
+  ASSERT_EQ(report.outcome, Outcome::kDone) << report.detail;
+  EXPECT_EQ(marks(first), "");
+  EXPECT_EQ(marks(second), before) << "its retention began earlier";
+  EXPECT_GT(marks(third), before);
+  EXPECT_EQ(marks(guid_of(world, other.name)), "") << "another disk's";
+}
+
 // Somebody makes a volume where the swapped one came from, while the swap is half done.
 TEST(Effects, ASwapNeverFreesAVolumeThatTookTheEmptyPlace) {
   World calm(kLab);

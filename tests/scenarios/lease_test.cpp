@@ -270,6 +270,23 @@ TEST_F(LeaseOnACluster, ALostAnswerToItsRenewalOrItsReturnIsNoLoss) {
   EXPECT_FALSE(read_lease(*pve_)->has_value());
 }
 
+// Whether it was taken over is looked at; what was refused was not.
+TEST_F(LeaseOnACluster, ALostAnswerToItsTakeoverIsNoLossAndARefusalIsOne) {
+  ASSERT_TRUE(take("dead"));
+  world_.sim().add_fault(
+      {.action = pvesim::FaultAction::kStatus, .method = "PUT", .path = "*pools*", .status = 403, .message = "no"});
+  const auto refused = take("bob", true);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("while taking over the lease"));
+  const auto unlucky =
+      world_.client({.mishap = Mishap::kLoseAnswer, .nth = 1, .counts = [](const HttpRequest& request) {
+                       return request.method == "PUT";
+                     }});
+  auto taken = Lease::acquire(*unlucky, world_.clock(), as("bob", true));
+  ASSERT_TRUE(taken) << taken.error().text();
+  EXPECT_TRUE((*taken)->check());
+}
+
 TEST_F(LeaseOnACluster, ANoteThatCouldNotBeWrittenIsNone) {
   auto mine = take("alice");
   ASSERT_TRUE(mine);
