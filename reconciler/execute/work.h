@@ -36,7 +36,7 @@ struct Patience {
 /// threads.
 class RunMemory {
  public:
-  /// The digest `key` ("vm/201", "storage", "ha") had after our last write to it in this run.
+  /// The digest `key` ("vm/201", "storage") had after our last write to it in this run.
   [[nodiscard]] std::optional<std::string> digest(const std::string& key) const;
   void set_digest(const std::string& key, std::string digest);
   /// Section files are shared by all their entries: whoever reads the digest, writes and reads it again holds this.
