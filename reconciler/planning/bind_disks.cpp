@@ -91,8 +91,11 @@ std::string place_of(const VolumeId& volume, const StorageTable& storages) {
 std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, const StorageTable& storages) {
   std::vector<Candidate> list;
   std::vector<std::string> referenced;
-  const std::string_view node =
-      guest != nullptr ? std::string_view(guest->node) : std::string_view(vm.node ? *vm.node : "");
+  std::string_view node;  // not one expression of both, which would be a view of a temporary
+  if (guest != nullptr)
+    node = guest->node;
+  else if (vm.node)
+    node = *vm.node;
   if (guest != nullptr) {
     for (const LiveDrive& drive : guest->drives) {
       for (const auto* state : {&drive.current, &drive.pending})
