@@ -103,12 +103,13 @@ Status forget(Work& work, Vmid vmid) {
 
 /// Of a guest that was to be stopped for a while only.
 void after_failed_stop(Work& work, Vmid vmid) {
+  // In this order: a shutdown that ends between the two looks is then seen by the second.
+  const auto under_way = running_tasks(work, vmid, {});
   const auto status = work.pve().guest_status(work.ref(vmid));
   const bool runs = status && status->power != PowerState::kStopped;
   const bool taken_back = runs && (!status->ha_managed || take_back_stop(work, vmid));
   // Still running, and no shutdown of it under way that we only cannot watch any more: it was never stopped, and nobody
   // needs to start it later. Else the note stays for the next run.
-  const auto under_way = running_tasks(work, vmid, {});
   if (taken_back && under_way && under_way->empty())
     static_cast<void>(forget(work, vmid));
   else if (work.lease() == nullptr)

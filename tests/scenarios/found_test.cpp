@@ -88,22 +88,32 @@ TEST(Found, APlanRightAfterAGuestWasStoppedKnowsIt) {
 
 // The shutdown was accepted, and then the run may not read how it goes. It still happens, and the guest must come back.
 TEST(Found, AShutdownNobodyCouldWatchIsRememberedAsHalfARestart) {
-  World world(kCluster);
-  world.sim().add_fault({.action = pvesim::FaultAction::kStatus,
-                         .method = "GET",
-                         .path = "*/tasks/*/status",
-                         .status = 403,
-                         .message = "Permission check failed"});
-  const ApplyReport report = world.run({RestartVm{.vmid = Vmid{100}}});
-  EXPECT_FALSE(report.all_done());
-  world.let_time_pass();
-  ASSERT_FALSE(world.sim().vm_running(100)) << text_of(report);
-  const auto document = fleet("version: 1\nvms: {app: {vmid: 100}}\n");
-  const PlanResult next = plan_fleet(world, document);
-  EXPECT_TRUE(world.run_plan(next.plan).all_done()) << text_of(next.plan);
-  EXPECT_TRUE(world.sim().vm_running(100));
-  const auto pools = world.client()->pools();
-  EXPECT_TRUE(pools && pools->empty()) << "the note is gone with the work";
+  for (const bool ends_meanwhile : {false, true}) {
+    World world(kCluster);
+    world.sim().add_fault({.action = pvesim::FaultAction::kStatus,
+                           .method = "GET",
+                           .path = "*/tasks/*/status",
+                           .status = 403,
+                           .message = "Permission check failed"});
+    // It ends between the look at the guest's power and the one at its tasks.
+    bool asked = false;
+    const auto watch = [&](const HttpRequest& request) {
+      asked = asked || request.path.ends_with("/shutdown");
+      if (asked && ends_meanwhile && request.method == "GET" && request.path.ends_with("/tasks"))
+        world.sim().advance(std::chrono::minutes(1));
+      return true;
+    };
+    const ApplyReport report = world.run({RestartVm{.vmid = Vmid{100}}}, {.counts = watch});
+    EXPECT_FALSE(report.all_done());
+    world.let_time_pass();
+    ASSERT_FALSE(world.sim().vm_running(100)) << text_of(report);
+    const auto document = fleet("version: 1\nvms: {app: {vmid: 100}}\n");
+    const PlanResult next = plan_fleet(world, document);
+    EXPECT_TRUE(world.run_plan(next.plan).all_done()) << text_of(next.plan);
+    EXPECT_TRUE(world.sim().vm_running(100));
+    const auto pools = world.client()->pools();
+    EXPECT_TRUE(pools && pools->empty()) << "the note is gone with the work";
+  }
 }
 
 // Host page cache is right on ext4 (rule C3) and forbidden on ZFS (rule C2): while the move waits for a permission, so
