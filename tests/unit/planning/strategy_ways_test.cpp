@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <span>
 
 #include "reconciler/model/retired.h"
 #include "tests/unit/planning/strategy_world.h"
@@ -65,6 +66,21 @@ ResolvedFleet in_a_class(ResolvedVm wanted) {
       .id = "SSD-r10-models", .type = "zfspool", .class_of = "SSD-r10", .class_name = "models", .reference_only = true};
   all.storages = {{.id = "SSD-r10", .type = "zfspool", .reference_only = true}, models};
   return all;
+}
+
+ResolvedFleet alone(ResolvedVm wanted) { return fleet({std::move(wanted)}); }
+
+// Each case changes copies of the cluster and of what is wanted, with everything allowed.
+void expect_ways(std::span<const Case> cases, const LiveState& live, const ResolvedVm& disks,
+                 ResolvedFleet (*fleet_of)(ResolvedVm)) {
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.what);
+    LiveState state = live;
+    ResolvedVm wanted = disks;
+    PlanOptions options = allowing(true, true);
+    one.change(state, wanted, options);
+    EXPECT_EQ(ways(plan(fleet_of(wanted), state, options)), one.ways);
+  }
 }
 
 TEST(StrategyWays, OfADiskThatBelongsInAClass) {
@@ -184,14 +200,7 @@ out and back: the disk belongs on "SSD-r10-models", not back on "SSD-r10"
 swap: the disk cannot be moved now: it has a change that waits for a restart => restart the guest first, or revert the change
 in place+: the guest would be stopped for about 1311 s; class move needs no downtime | host access; 64 GiB, peak 256 GiB, 1311 s, down 1311 s
 )"}};
-  for (const Case& one : cases) {
-    SCOPED_TRACE(one.what);
-    LiveState state = live_with();
-    ResolvedVm wanted = wanting("SSD-r10-models");
-    PlanOptions options = allowing(true, true);
-    one.change(state, wanted, options);
-    EXPECT_EQ(ways(plan(in_a_class(wanted), state, options)), one.ways);
-  }
+  expect_ways(cases, live_with(), wanting("SSD-r10-models"), in_a_class);
 }
 
 // What no way is open for is not moved all the same.
@@ -341,14 +350,7 @@ out and back: there is no scratch storage for 256 GiB: no other storage of the n
 swap: the guest is replicated, and its replicas would not fit the new zvol => remove the replication job and declare it again afterwards
 in place: the guest is replicated, and its replicas would not fit the new zvol => remove the replication job and declare it again afterwards
 )"}};
-  for (const Case& one : cases) {
-    SCOPED_TRACE(one.what);
-    LiveState state = storage_fixed();
-    ResolvedVm wanted = wanting();
-    PlanOptions options = allowing(true, true);
-    one.change(state, wanted, options);
-    EXPECT_EQ(ways(plan(fleet({wanted}), state, options)), one.ways);
-  }
+  expect_ways(cases, storage_fixed(), wanting(), alone);
 }
 
 TEST(StrategyWays, OfADiskThatStaysWhereNewZvolsAreNot) {
@@ -517,14 +519,7 @@ out and back: new zvols on "SSD-r10" get 16KiB => declare blocksize: 128KiB for 
 swap: zpool "tank" on pve1 would be 100 % full; from 90 % on nothing is added (rule Z10) => make room, or --force-capacity
 in place: zpool "tank" on pve1 would be 100 % full; from 90 % on nothing is added (rule Z10) => make room, or --force-capacity
 )"}};
-  for (const Case& one : cases) {
-    SCOPED_TRACE(one.what);
-    LiveState state = live_with();
-    ResolvedVm wanted = wanting();
-    PlanOptions options = allowing(true, true);
-    one.change(state, wanted, options);
-    EXPECT_EQ(ways(plan(fleet({wanted}), state, options)), one.ways);
-  }
+  expect_ways(cases, live_with(), wanting(), alone);
 }
 
 // Only what is stated is changed, and only where it can be known.
