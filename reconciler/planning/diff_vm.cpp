@@ -101,18 +101,23 @@ bool holds(const Drive* state, const ForbiddenOption& one) {
   return flag != nullptr ? *flag == (one.value == "1") : *value == OptionValue(std::string(one.value));
 }
 
+SettingChange unset_by_rule(const DiskContext& c, const ForbiddenOption& one, const Drive* configured,
+                            const Drive* running) {
+  SettingChange change{
+      .key = std::string(one.key), .state = SettingState::kDiffers, .desired = {.origin = FromRule{one.rule}}};
+  if (const OptionValue* value = option_of(configured, one.key)) change.configured = *value;
+  if (const OptionValue* value = option_of(running, one.key)) change.running = *value;
+  change.effect =
+      effect_now(*find_setting(Home::kDriveOption, one.key), one.key, c.mode, change.running, change.desired.value);
+  return change;
+}
+
 /// What the drive carries and an invariant forbids where its volume lies, which is not where the disk belongs.
 void name_forbidden_here(const DiskContext& c, const LiveDrive& drive, DiskDiff& out) {
   const Drive* configured = drive.configured();
-  for (const ForbiddenOption& one : c.disk.forbidden_here) {
-    if (one.left || !holds(configured, one)) continue;
-    SettingChange change{
-        .key = std::string(one.key), .state = SettingState::kDiffers, .desired = {.origin = FromRule{one.rule}}};
-    change.configured = change.running = *option_of(configured, one.key);
-    change.effect =
-        effect_now(*find_setting(Home::kDriveOption, one.key), one.key, c.mode, change.running, change.desired.value);
-    out.forbidden_here.push_back(std::move(change));
-  }
+  for (const ForbiddenOption& one : c.disk.forbidden_here)
+    if (!one.left && holds(configured, one))
+      out.forbidden_here.push_back(unset_by_rule(c, one, configured, configured));
 }
 
 /// What the drive carries and an invariant forbids where the disk belongs: it goes. `leave:` keeps even that where it
@@ -131,12 +136,7 @@ void drop_forbidden(const DiskContext& c, const LiveDrive& drive, StorageKind ki
       out.move_to.reset();
       continue;
     }
-    SettingChange change{.key = std::string(one.key), .desired = {.origin = FromRule{one.rule}}};
-    if (const OptionValue* value = option_of(configured, one.key)) change.configured = *value;
-    if (const OptionValue* value = option_of(running, one.key)) change.running = *value;
-    const Setting* setting = find_setting(Home::kDriveOption, one.key);
-    change.effect = effect_now(*setting, one.key, c.mode, change.running, change.desired.value);
-    change.state = SettingState::kDiffers;
+    SettingChange change = unset_by_rule(c, one, configured, running);
     if (!holds(configured, one)) {
       // Fact: unset, PVE may choose the very same (aio on thick LVM and CIFS): then nothing waits.
       const OptionValue* cache = option_of(configured, "cache");
@@ -385,7 +385,7 @@ SettingChange compare_cd(std::string_view key, DriveSlot slot, const Resolved& d
     return change;
   }
   OptionValue wanted = desired.value;
-  if (auto* medium = std::get_if<std::string>(&wanted)) *medium = medium->substr(0, medium->find(','));
+  if (auto* medium = std::get_if<std::string>(&wanted)) *medium = cd_medium(*medium);
   change.desired.value = wanted;
   change.state = wanted == change.configured
                      ? (wanted == change.running ? SettingState::kInSync : SettingState::kWaitsForRestart)
@@ -471,6 +471,8 @@ std::optional<DriveSlot> cd_slot(std::string_view option_key) {
   if (slot && (slot->bus == Bus::kEfi || slot->bus == Bus::kTpm || slot->bus == Bus::kUnused)) return std::nullopt;
   return slot;
 }
+
+std::string cd_medium(std::string_view text) { return std::string(text.substr(0, text.find(','))); }
 
 OptionValue effective_drive_option(std::string_view key, StorageKind kind, Bus bus, std::string_view format,
                                    const OptionValue& cache) {

@@ -29,6 +29,9 @@ namespace pvr {
 /// "ide2" (or "cdrom", which is PVE's other word for it) as an option names the medium of a CD drive, not a disk.
 [[nodiscard]] std::optional<DriveSlot> cd_slot(std::string_view option_key);
 
+/// The medium alone of what a CD drive is to hold: the fleet file's value is read as "VOLUME,media=cdrom".
+[[nodiscard]] std::string cd_medium(std::string_view text);
+
 /// What PVE does with an unset drive option on that kind of storage; absent where it has no effect at all.
 [[nodiscard]] OptionValue effective_drive_option(std::string_view key, StorageKind kind, Bus bus,
                                                  std::string_view format, const OptionValue& cache);

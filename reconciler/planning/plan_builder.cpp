@@ -159,11 +159,8 @@ std::string drive_option_text(std::string_view key, const OptionValue& value) {
 
 std::string vm_option_text(std::string_view key, const OptionValue& value) {
   if (is_absent(value)) return {};
-  if (cd_slot(key)) {
-    // The fleet file's value may say so already, and PVE refuses a key that stands twice.
-    const std::string text = to_text(value);
-    return text.substr(0, text.find(',')) + ",media=cdrom";
-  }
+  // PVE refuses a key that stands twice.
+  if (cd_slot(key)) return cd_medium(to_text(value)) + ",media=cdrom";
   const Setting* setting = find_setting(Home::kVmOption, key);
   return setting != nullptr ? print_option(*setting, value) : to_text(value);
 }
