@@ -254,6 +254,32 @@ ApplyReport nothing_done(const Plan& plan, const Error& error) {
   return report;
 }
 
+/// A request to stop a guest that was on its way when the lease was lost cannot be called back, and the next holder may
+/// have dropped the note that says who is to be started again.
+void name_forgotten_restarts(Lease& lease, PveApi& pve, ApplyReport& report) {
+  const auto noted = lease.restarting();
+  if (noted.empty() || report.operations.empty()) return;
+  const Status mine = lease.check();
+  if (mine || mine.error().kind != ErrorKind::kLeaseLost) return;
+  const auto record = read_lease(pve);
+  const auto rows = pve.guests();
+  for (const std::uint32_t number : noted) {
+    if (record && record->has_value() && (*record)->restarting.contains(number)) continue;
+    if (rows) {
+      const auto row = std::ranges::find(*rows, Vmid{number}, &GuestRow::vmid);
+      if (row == rows->end()) continue;
+      const auto status = pve.guest_status({.node = row->node, .vmid = Vmid{number}});
+      const auto tasks = pve.tasks({.node = row->node, .vmid = Vmid{number}}, 0);
+      if (status && status->power == PowerState::kRunning && tasks && std::ranges::none_of(*tasks, &TaskRow::running))
+        continue;
+    }
+    report.operations.back().warnings.push_back(fmt::format(
+        "vm {} may be stopped now: the lease was lost while it was restarted, and nothing remembers to start it. If it "
+        "is meant to run: qm start {}",
+        number, number));
+  }
+}
+
 }  // namespace
 
 void tidy_restarts(Lease& lease, PveApi& pve) {
@@ -302,6 +328,8 @@ ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions option
   }
   Run run(plan, ports, options, options.held != nullptr ? options.held : lease.get(), std::move(stop));
   ApplyReport report = run.run();
+  if (Lease* const held = options.held != nullptr ? options.held : lease.get(); held != nullptr)
+    name_forgotten_restarts(*held, ports.pve, report);
   if (lease) {
     tidy_restarts(*lease, ports.pve);
     const Status released = lease->release();

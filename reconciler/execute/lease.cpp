@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -85,7 +86,14 @@ Result<std::optional<LeaseRecord>> read_lease(PveReader& pve) {
                   .expires = std::chrono::sys_seconds::max()});
 }
 
-std::chrono::sys_seconds Lease::now() const { return std::chrono::floor<std::chrono::seconds>(clock_.wall()); }
+Lease::Lease(PveApi& pve, Clock& clock, LeaseOptions options)
+    : pve_(pve), clock_(clock), options_(std::move(options)), began_(clock.wall()), began_at_(clock.steady()) {}
+
+std::chrono::sys_seconds Lease::now() const {
+  const std::chrono::system_clock::time_point counted =
+      began_ + std::chrono::duration_cast<std::chrono::system_clock::duration>(clock_.steady() - began_at_);
+  return std::chrono::floor<std::chrono::seconds>(std::max(clock_.wall(), counted));
+}
 
 LeaseRecord Lease::fresh_record() const {
   return {.holder = options_.holder,

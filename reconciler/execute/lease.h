@@ -93,7 +93,9 @@ class Lease {
   [[nodiscard]] std::set<std::uint32_t> restarting() const;
 
  private:
-  Lease(PveApi& pve, Clock& clock, LeaseOptions options) : pve_(pve), clock_(clock), options_(std::move(options)) {}
+  Lease(PveApi& pve, Clock& clock, LeaseOptions options);
+  /// Never goes back while this run lasts: set back by hours, the wall clock would make the others see a lease that ran
+  /// out. Set forward, it counts (a machine that slept): better to lose the lease than to keep one that others took.
   [[nodiscard]] std::chrono::sys_seconds now() const;
   [[nodiscard]] LeaseRecord fresh_record() const;
   [[nodiscard]] Status take_over(const LeaseRecord& from);
@@ -104,6 +106,8 @@ class Lease {
   PveApi& pve_;
   Clock& clock_;
   LeaseOptions options_;
+  const std::chrono::system_clock::time_point began_;     // by the wall clock
+  const std::chrono::steady_clock::time_point began_at_;  // by the steady one, at the same moment
   mutable std::mutex mutex_;
   LeaseRecord record_;
   /// Notes of the holder before us. While its lease would still have lasted, a request of its that was on its way may

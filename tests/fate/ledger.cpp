@@ -51,10 +51,18 @@ Ledger::View Ledger::look() const {
       if (world.ha_resources.contains(fmt::format("vm:{}", vmid))) by_ha.push_back(vmid);
       const bool busy = std::ranges::any_of(
           world.tasks, [id = std::to_string(vmid)](const auto& task) { return task->running && task->id == id; });
-      if (!vm.running || busy) continue;
-      for (const auto& [slot, ref] : vm.running->open)
-        if (const auto drive = vm.running->effective.find(slot); drive != vm.running->effective.end())
-          open.insert(volume_of(drive->second));
+      if (!vm.running) continue;
+      for (const auto& [slot, ref] : vm.running->open) {
+        const auto drive = vm.running->effective.find(slot);
+        if (drive == vm.running->effective.end()) continue;
+        const std::string volume = volume_of(drive->second);
+        if (!busy) open.insert(volume);
+        const auto named = vm.config.values.find(slot);
+        if (!busy || named == vm.config.values.end() || volume_of(named->second) == volume) continue;
+        for (const pvesim::VolumeInfo& one : volumes)
+          if (one.volid == volume && (one.node.empty() || one.node == vm.node))
+            view.ahead[{vmid, slot}] = one.fingerprint;
+      }
     }
   });
   std::map<std::string, std::pair<int, std::string>> far;  // volumes HA may have taken their guest away from
@@ -104,15 +112,15 @@ Ledger::View Ledger::look() const {
     view.referenced.emplace(zvol.fingerprint, zvol.name);
     view.anywhere.emplace(zvol.fingerprint, zvol.name);
   }
-  for (const int vmid : sim_.vmids()) {
-    view.texts[vmid] = sim_.vm_config_text(vmid);
-    judge_drives(vmid, view);
-  }
+  for (const int vmid : sim_.vmids()) view.texts[vmid] = sim_.vm_config_text(vmid);
+  std::set<std::string> there;
+  for (const pvesim::VolumeInfo& volume : volumes) there.insert(volume.volid);
+  for (const int vmid : sim_.vmids()) judge_drives(vmid, there, view);
   return view;
 }
 
-/// Policy §4, the invariants, for every drive of a guest.
-void Ledger::judge_drives(int vmid, View& view) const {
+/// Policy §4, the invariants, for every drive of a guest. `there`: the volumes that exist.
+void Ledger::judge_drives(int vmid, const std::set<std::string>& there, View& view) const {
   auto config = sim_.vm_config(vmid);
   for (const auto& [key, value] : sim_.vm_config(vmid, "PENDING")) config[key] = value;
   // Waits for its removal: nobody may change it any more, and the plan says so.
@@ -125,7 +133,7 @@ void Ledger::judge_drives(int vmid, View& view) const {
     const std::string volume = volume_of(drive);
     const DraftStorage* on = draft_.storage(volume.substr(0, volume.find(':')));
     // Fact: PVE refuses every change of a drive whose volume is gone.
-    if (on == nullptr || !sim_.volume(volume)) continue;
+    if (on == nullptr || !there.contains(volume)) continue;
     const auto offends = [&](const char* rule) {
       view.offences.insert(fmt::format("{}:{} {} {}", vmid, key, rule, drive));
     };
@@ -163,6 +171,14 @@ Ledger::View Ledger::see() {
     adrift_.insert(content);
     tolerated_orphans_.insert(volume);
   }
+  std::erase_if(written_ahead_, [&](const auto& written) {
+    const auto& [where, content] = written;
+    const auto now = view.attached.find({where.first, content});
+    if (now == view.attached.end()) return false;
+    homes_.emplace(now->first, now->second);
+    precious_.emplace(content, view.referenced.at(content));
+    return true;
+  });
   return view;
 }
 
@@ -263,6 +279,17 @@ void Ledger::others(const std::function<void()>& act) {
     if (was == before.attached.end()) homes_.emplace(home, slot);
     // Two slots had the same content, and the guest wrote to the one that stood for both.
     if (was != before.attached.end() && was->second != slot && homes_.contains(home)) homes_.at(home) = slot;
+  }
+  // The guest wrote to the volume that its move has switched to, which no slot names yet: what the slot names is over.
+  for (const auto& [where, content] : after.ahead) {
+    const auto was = before.ahead.find(where);
+    if (was == before.ahead.end() || was->second == content) continue;
+    for (const auto& [home, slot] : before.attached)
+      if (home.first == where.first && slot == where.second) {
+        homes_.erase(home);
+        precious_.erase(home.second);
+      }
+    written_ahead_[where] = content;
   }
   for (const std::string& volume : after.unreferenced)
     if (!before.unreferenced.contains(volume)) tolerated_orphans_.insert(volume);

@@ -25,7 +25,8 @@ class Ledger {
   void others(const std::function<void()>& act);
   /// A run has ended, or was killed.
   void run_ended() { see(); }
-  /// This guest's power is not the tool's responsibility any more.
+  /// This guest's power is not the tool's responsibility any more: it stays away, or a request to stop it was on its
+  /// way when the lease ended, which no lease prevents.
   void forget_power(int vmid) { expected_running_.erase(vmid); }
   void forget_power_of_stopped();
 
@@ -49,11 +50,14 @@ class Ledger {
     std::map<std::string, std::string> drives = {};  // "100:scsi0" -> as configured
     // A running guest has it open, and its configuration names another one: PVE died between the two.
     std::map<std::string, std::uint64_t> adrift = {};
+    // (guest, slot) → content of the volume it has open already, while the task of a move has its name still to write.
+    std::map<std::pair<int, std::string>, std::uint64_t> ahead = {};
   };
   [[nodiscard]] View look() const;
-  /// Looks, and remembers what is adrift: PVE's doing, and nothing anybody could know of later.
+  /// Looks, and remembers what is adrift: PVE's doing, and nothing anybody could know of later. What guests wrote ahead
+  /// of their configuration is precious once that has caught up.
   View see();
-  void judge_drives(int vmid, View& view) const;
+  void judge_drives(int vmid, const std::set<std::string>& there, View& view) const;
   /// Content that was in a slot whose disk the fleet wants destroyed, wherever somebody has put it meanwhile.
   void doom(const View& view);
   /// Slots ("100:scsi0") for which a change waits that names another volume.
@@ -71,6 +75,7 @@ class Ledger {
   Wishes wishes_ = {};
   std::map<std::uint64_t, std::string> precious_ = {};  // content → where it was
   std::map<std::pair<int, std::uint64_t>, std::string> homes_ = {};
+  std::map<std::pair<int, std::string>, std::uint64_t> written_ahead_ = {};  // precious when the slot names it
   std::set<std::uint64_t> doomed_ = {};
   std::set<int> taken_from_ = {};  // guests that others took disks out of
   std::set<std::string> tolerated_orphans_ = {};

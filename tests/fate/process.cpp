@@ -108,8 +108,7 @@ void Process::judge_lease(const std::string& what) {
     const auto pool = world.pools.find(std::string(kLeasePool));
     mine = pool != world.pools.end() && pool->second.comment.find(parts_.nonce) != std::string::npos;
   });
-  if (mine) return;
-  if (++unleased_ == 2) first_unleased_ = what;
+  if (!mine) unleased_.push_back(what);
 }
 
 Process::Verdict Process::effect(const std::string& what) {

@@ -58,9 +58,8 @@ class Process {
   [[nodiscard]] bool dead() const { return dead_; }
   [[nodiscard]] int effects() const { return effects_; }
   [[nodiscard]] int faults() const { return faults_; }
-  /// Writes while somebody else held the lease, or nobody: more than the one that was on its way already.
-  [[nodiscard]] int unleased() const { return unleased_; }
-  [[nodiscard]] const std::string& first_unleased() const { return first_unleased_; }
+  /// Writes while somebody else held the lease, or nobody. The first may have been on its way already.
+  [[nodiscard]] const std::vector<std::string>& unleased() const { return unleased_; }
   /// Writes whose answer was lost and that were sent again without a look at the world in between.
   [[nodiscard]] int blind() const { return blind_; }
   /// The first write to the configuration of a guest that did not say which one it was made for.
@@ -83,13 +82,12 @@ class Process {
   bool dead_ = false;
   int effects_ = 0;
   int faults_ = 0;
-  int unleased_ = 0;
+  std::vector<std::string> unleased_;
   int blind_ = 0;
   std::string undigested_;
   std::string unanswered_;  // the last write, when its answer was lost and nothing was read since
   std::string refused_;     // the last write, when its connection was refused: nothing of it was sent
-  std::string first_unleased_;
-  std::string own_lease_;  // what it wrote itself; only for Bug::kLeaseUnchecked
+  std::string own_lease_;   // what it wrote itself; only for Bug::kLeaseUnchecked
 };
 
 class ProcessTransport final : public HttpTransport {

@@ -107,6 +107,43 @@ TEST_F(LeaseOnACluster, TwoBreakersCannotBothWin) {
   EXPECT_EQ(winners, 1);
 }
 
+// A machine's clock is set right, or wrong, while the run goes on.
+TEST_F(LeaseOnACluster, AClockThatIsSetBackDoesNotEndItForTheOthers) {
+  class SetClock final : public Clock {
+   public:
+    explicit SetClock(Clock& inner) : inner_(inner) {}
+    [[nodiscard]] std::chrono::system_clock::time_point wall() const override { return inner_.wall() + error; }
+    [[nodiscard]] std::chrono::steady_clock::time_point steady() const override { return inner_.steady(); }
+    bool wait(std::chrono::milliseconds span, std::stop_token stop) override {
+      return inner_.wait(span, std::move(stop));
+    }
+    std::chrono::seconds error = {};
+
+   private:
+    Clock& inner_;
+  };
+  SetClock clock(world_.clock());
+  auto first = Lease::acquire(*pve_, clock, as("alice"));
+  ASSERT_TRUE(first) << first.error().text();
+  clock.error = -std::chrono::hours(2);
+  for (int i = 0; i < 3; ++i) {
+    world_.sim().advance(std::chrono::seconds(150));
+    ASSERT_TRUE((*first)->keep()) << i;
+    ASSERT_FALSE(take("bob")) << i;
+  }
+  // Its own end it still sees.
+  world_.sim().advance(std::chrono::seconds(301));
+  EXPECT_EQ((*first)->check().error().kind, ErrorKind::kLeaseLost);
+  ASSERT_TRUE(take("carol", true));
+
+  // Set forward: whether the machine slept or the clock is wrong cannot be told; it holds nothing any more.
+  SetClock late(world_.clock());
+  auto second = Lease::acquire(*pve_, late, as("dave", true));
+  ASSERT_TRUE(second) << second.error().text();
+  late.error = std::chrono::hours(2);
+  EXPECT_EQ((*second)->check().error().kind, ErrorKind::kLeaseLost);
+}
+
 // What a killed run leaves is not waited for where its end is known, and only there.
 TEST_F(LeaseOnACluster, OfAProcessThatIsKnownToHaveEndedItIsTakenAtOnce) {
   LeaseOptions alice = as("alice");

@@ -333,6 +333,41 @@ TEST_F(ARun, SaysWhichGuestMayBeStoppedWhereNothingRemembersIt) {
   }
 }
 
+// Its request to shut down was on its way when the lease ended. The next holder keeps the note, or has dropped it.
+TEST_F(ARun, SaysWhichGuestMayBeStoppedWhereItsLeaseIsLost) {
+  for (const bool kept : {false, true}) {
+    World world(kLab);
+    const auto rival = world.client();
+    std::unique_ptr<Lease> theirs;
+    MishapTransport::Plan hook;
+    hook.counts = [&](const HttpRequest& request) {
+      if (theirs != nullptr || request.path.find("/status/shutdown") == std::string::npos) return false;
+      auto taken = Lease::acquire(*rival, world.clock(), {.holder = "rival", .nonce = "r", .break_existing = true});
+      EXPECT_TRUE(taken);
+      if (taken) theirs = std::move(*taken);
+      if (theirs != nullptr && !kept) {
+        for (int i = 0; i < 3; ++i) {
+          world.sim().advance(std::chrono::seconds(150));
+          EXPECT_TRUE(theirs->keep());
+        }
+        EXPECT_TRUE(theirs->forget_restart(kRuns));
+      }
+      return false;
+    };
+    const ApplyReport report = world.run({RestartVm{.vmid = kRuns}}, hook);
+    ASSERT_NE(theirs, nullptr);
+    EXPECT_FALSE(world.sim().vm_running(120));
+    ASSERT_EQ(report.operations.at(0).outcome, Outcome::kFailed) << text_of(report);
+    if (kept) {
+      EXPECT_THAT(report.operations.at(0).warnings, IsEmpty());
+    } else {
+      EXPECT_THAT(
+          report.operations.at(0).warnings,
+          ElementsAre(AllOf(HasSubstr("vm 120 may be stopped now: the lease was lost"), HasSubstr("qm start 120"))));
+    }
+  }
+}
+
 TEST_F(ARun, SaysThatHaDidNotActInTime) {
   sim_.add_fault({.action = pvesim::FaultAction::kTaskStall, .task = "qmshutdown"});
   const auto began = world_.clock().steady();
