@@ -94,8 +94,9 @@ class Lease {
 
  private:
   Lease(PveApi& pve, Clock& clock, LeaseOptions options);
-  /// Never goes back while this run lasts: set back by hours, the wall clock would make the others see a lease that ran
-  /// out. Set forward, it counts (a machine that slept): better to lose the lease than to keep one that others took.
+  /// Never behind what the steady clock has counted: with a wall clock that is set back by hours the others would see a
+  /// lease that ran out. Set forward, it counts (a machine that slept): better to lose the lease than to keep one that
+  /// others took.
   [[nodiscard]] std::chrono::sys_seconds now() const;
   [[nodiscard]] LeaseRecord fresh_record() const;
   [[nodiscard]] Status take_over(const LeaseRecord& from);
