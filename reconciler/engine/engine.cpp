@@ -210,6 +210,24 @@ Result<std::optional<std::string>> digest_now(PveReader& pve, const std::vector<
   return std::optional<std::string>();
 }
 
+/// Whether operations take a volume away from where it is, or give one to a guest, or would if it were clear which:
+/// then it matters who else uses it.
+bool concerns_other_guests(const Plan& plan, const Diff& diff) {
+  const bool unclear = std::ranges::any_of(diff.vms, [](const VmDiff& vm) {
+    return std::ranges::find(vm.disks, DiskMatch::kAmbiguous, &DiskDiff::match) != vm.disks.end();
+  });
+  return unclear || std::ranges::any_of(plan.operations, [](const Operation& operation) {
+           return std::visit(
+               [](const auto& params) {
+                 using Params = std::remove_cvref_t<decltype(params)>;
+                 return std::is_same_v<Params, MoveDisk> || std::is_same_v<Params, AttachVolume> ||
+                        std::is_same_v<Params, DestroyVolume> || std::is_same_v<Params, SwapZvol> ||
+                        std::is_same_v<Params, RecreateZvol> || std::is_same_v<Params, DestroyVm>;
+               },
+               operation.procedure);
+         });
+}
+
 /// Looks and resolves, without a diff. `plan` of the result is empty.
 Result<PlanResult> look_only(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                              EngineOptions& options, std::stop_token stop) {
@@ -229,13 +247,22 @@ Result<PlanResult> look_only(PveReader& pve, Clock& clock, std::shared_ptr<const
 
 Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                         EngineOptions options, std::stop_token stop) {
-  auto seen = look_only(pve, clock, std::move(document), options, std::move(stop));
+  auto seen = look_only(pve, clock, std::move(document), options, stop);
   if (!seen) return seen;
   PlanResult result = std::move(*seen);
   if (has_errors(result.diagnostics)) return result;
   result.diff = diff(result.fleet, result.live);
   if (!options.plan.guest_memory) options.plan.guest_memory = guest_memory_of(result.live, result.fleet);
   auto planned = make_plan(result.fleet, result.diff, result.live, options.plan);
+  if (planned.value && concerns_other_guests(*planned.value, result.diff)) {
+    const auto read = read_other_guests(result.live, pve,
+                                        {.parallelism = options.readers, .stop = std::move(stop), .zfs = options.zfs});
+    if (!read) return Error(read.error());
+    if (*read) {
+      result.diff = diff(result.fleet, result.live);
+      planned = make_plan(result.fleet, result.diff, result.live, options.plan);
+    }
+  }
   append(result.diagnostics, std::move(planned.diagnostics));
   if (!planned.value) return result;
   result.plan = std::move(*planned.value);
@@ -260,6 +287,7 @@ Result<PlanResult> plan_gc(PveReader& pve, Clock& clock, std::shared_ptr<const F
 
 Result<PlanResult> plan_rollback(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                                  EngineOptions options, const std::string& target, std::stop_token stop) {
+  options.all_guests = true;
   auto result = look_only(pve, clock, std::move(document), options, std::move(stop));
   if (!result || !result->ok()) return result;
   auto made = make_rollback_plan(result->fleet, result->live, options.plan, target);

@@ -254,6 +254,14 @@ ApplyReport nothing_done(const Plan& plan, const Error& error) {
   return report;
 }
 
+/// Whether a guest runs and no task of it is under way. In this order: a shutdown that ends between the two looks is
+/// then seen by the second.
+bool runs_for_good(PveReader& pve, const GuestRef& guest) {
+  const auto tasks = pve.tasks(guest, 0);
+  const auto status = pve.guest_status(guest);
+  return tasks && std::ranges::none_of(*tasks, &TaskRow::running) && status && status->power == PowerState::kRunning;
+}
+
 /// A request to stop a guest that was on its way when the lease was lost cannot be called back, and the next holder may
 /// have dropped the note that says who is to be started again.
 void name_forgotten_restarts(Lease& lease, PveApi& pve, ApplyReport& report) {
@@ -268,10 +276,7 @@ void name_forgotten_restarts(Lease& lease, PveApi& pve, ApplyReport& report) {
     if (rows) {
       const auto row = std::ranges::find(*rows, Vmid{number}, &GuestRow::vmid);
       if (row == rows->end()) continue;
-      const auto status = pve.guest_status({.node = row->node, .vmid = Vmid{number}});
-      const auto tasks = pve.tasks({.node = row->node, .vmid = Vmid{number}}, 0);
-      if (status && status->power == PowerState::kRunning && tasks && std::ranges::none_of(*tasks, &TaskRow::running))
-        continue;
+      if (runs_for_good(pve, {.node = row->node, .vmid = Vmid{number}})) continue;
     }
     report.operations.back().warnings.push_back(fmt::format(
         "vm {} may be stopped now: the lease was lost while it was restarted, and nothing remembers to start it. If it "
@@ -292,10 +297,7 @@ void tidy_restarts(Lease& lease, PveApi& pve) {
     const auto row = std::ranges::find(*rows, Vmid{number}, &GuestRow::vmid);
     bool over = row == rows->end();
     if (!over) {
-      const auto status = pve.guest_status({.node = row->node, .vmid = Vmid{number}});
-      const auto tasks = pve.tasks({.node = row->node, .vmid = Vmid{number}}, 0);
-      over = status && status->power == PowerState::kRunning && tasks &&
-             std::ranges::none_of(*tasks, &TaskRow::running) && !asked_to_stop(*ha, Vmid{number});
+      over = !asked_to_stop(*ha, Vmid{number}) && runs_for_good(pve, {.node = row->node, .vmid = Vmid{number}});
     }
     if (over) static_cast<void>(lease.forget_restart(Vmid{number}));
   }

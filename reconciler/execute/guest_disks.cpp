@@ -218,7 +218,9 @@ Result<ResizeDiskProcedure::Facts> ResizeDiskProcedure::observe(const Params& pa
   ByteSize size = entry->current->size.value_or(ByteSize{});
   if (size < params.size && progress.acted()) {
     // `size=` in the drive string is only a note; PVE compares with the real size and leaves a stale note alone.
-    const auto listed = work.pve().volumes(work.node(), entry->current->volume->storage, params.vmid);
+    // Listed by whosever number it carries.
+    const auto listed = work.pve().volumes(work.node(), entry->current->volume->storage,
+                                           owner_of(*entry->current->volume).value_or(params.vmid));
     if (!listed) return Error(listed.error()).during("listing volumes");
     const auto volume = std::ranges::find(*listed, *entry->current->volume, &LiveVolume::id);
     if (volume != listed->end() && volume->size) size = std::max(size, *volume->size);

@@ -26,6 +26,12 @@ struct ObserveOptions {
 /// be read. Calls `reader` from several threads.
 [[nodiscard]] Result<LiveState> observe(const Scope& scope, PveReader& reader, const ObserveOptions& options);
 
+/// Reads which volumes the guests use that `live` only lists, because the scope did not name them: for whoever moves or
+/// destroys a volume, which another guest may name as well. By one command where a node can be asked for the files of
+/// /etc/pve (then with their snapshots), else by one call per guest. One that cannot be read gets `problem`. Answers
+/// whether there was anything to read. Errors: stopped.
+[[nodiscard]] Result<bool> read_other_guests(LiveState& live, PveReader& reader, const ObserveOptions& options);
+
 /// What a fleet needs to be looked at: its guests, the sources of its clones, and the storages it names.
 [[nodiscard]] Scope scope_of(const FleetDocument& document);
 

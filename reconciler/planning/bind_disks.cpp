@@ -80,13 +80,6 @@ std::string renamed_by_swap(const VolumeId& volume, std::string_view node, const
   return {};
 }
 
-// Two entries of storage.cfg may show one dataset: what counts is the zvol, not the name it is called by.
-std::string place_of(const VolumeId& volume, const StorageTable& storages) {
-  const StorageView* storage = storages.find(volume.storage);
-  if (storage == nullptr || !storage->has_zvols()) return to_text(volume);
-  return fmt::format("{}/{}", storage->dataset, last_component(volume.name));
-}
-
 // Volumes that no slot of a desired disk holds: other slots, unusedN, and volumes in no key at all.
 std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, const StorageTable& storages) {
   std::vector<Candidate> list;
@@ -99,7 +92,7 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
   if (guest != nullptr) {
     for (const LiveDrive& drive : guest->drives) {
       for (const auto* state : {&drive.current, &drive.pending})
-        if (*state && (*state)->volume) referenced.push_back(place_of(*(*state)->volume, storages));
+        if (*state && (*state)->volume) referenced.push_back(storages.place_of(*(*state)->volume));
       const Drive* leaving = waits_for_removal(&drive);
       const Drive* configured = leaving != nullptr ? leaving : drive.configured();
       if (configured == nullptr || !configured->volume || configured->medium != Drive::Medium::kDisk) continue;
@@ -114,10 +107,11 @@ std::vector<Candidate> unclaimed(const ResolvedVm& vm, const LiveVm* guest, cons
     std::ranges::sort(referenced);
   }
   for (const LiveVolume* volume : storages.owned_by(vm.vmid)) {
-    if (!is_guest_disk(volume->id) || std::ranges::binary_search(referenced, place_of(volume->id, storages))) continue;
+    if (!is_guest_disk(volume->id) || std::ranges::binary_search(referenced, storages.place_of(volume->id))) continue;
     if (!volume->node.empty() && !node.empty() && volume->node != node) continue;
     if (!volume->content.empty() && volume->content != "images") continue;
     if (is_known_retired(volume->id, node, storages)) continue;
+    if (!storages.other_user(volume->id, node, vm.vmid).empty()) continue;
     list.push_back({std::nullopt, nullptr, volume->id, volume->size, false, {}});
   }
   return list;

@@ -333,7 +333,7 @@ DiskDiff diff_disk(const DiskContext& c, DiskBinding& binding) {
     auto obstacle = missing_volume(c.guest, out.desired_slot, *binding.volume, c.storages);
     const bool missing = obstacle.has_value();
     if (!obstacle && binding.drive != nullptr) obstacle = exchanged_volume(c.guest, *binding.drive);
-    if (!obstacle) obstacle = shared_volume(c.guest, out.desired_slot, *binding.volume);
+    if (!obstacle) obstacle = shared_volume(c.guest, out.desired_slot, *binding.volume, c.storages);
     if (obstacle) {
       // PVE refuses every change of a drive whose volume is gone; and of the others nobody knows which one is meant.
       DiskDiff gone{.name = out.name,

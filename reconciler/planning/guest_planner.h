@@ -168,7 +168,7 @@ class GuestPlanner {
   [[nodiscard]] const StorageView* staging_for(const Blocks& blocks) const;
   // What is in the way of every strategy, or of those that work below PVE.
   [[nodiscard]] StrategyOffer refused_offer(Strategy strategy, std::string why, std::string remedy) const;
-  [[nodiscard]] std::optional<PlanBuilder::Refusal> below_pve_refuses(const Blocks& blocks) const;
+  [[nodiscard]] std::optional<PlanBuilder::Refusal> below_pve_refuses(const DiskDiff& disk, const Blocks& blocks) const;
   [[nodiscard]] std::optional<PlanBuilder::Refusal> unhealthy(const StorageView& storage) const;
   [[nodiscard]] std::chrono::seconds copy_time(ByteSize bytes) const;
   // kNone: nothing is to be chosen, or the class move was, which is an ordinary move. kPlanned: the disk with all its

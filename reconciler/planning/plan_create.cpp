@@ -393,6 +393,14 @@ void plan_guest_removal(PlanBuilder& b, const ResolvedVm& vm, const LiveVm& gues
       }
     }
   }
+  // Fact: PVE destroys what carries the guest's number, whoever else names it, and leaves the rest.
+  for (const LiveDrive& drive : guest.drives) {
+    for (const auto* state : {&drive.current, &drive.pending}) {
+      if (!*state || !(*state)->volume || owner_of(*(*state)->volume) != vm.vmid) continue;
+      if (const auto taken = foreign_use(guest, *(*state)->volume, b.storages))
+        return b.block(address, what, taken->why, taken->remedy);
+    }
+  }
   const std::string lock = fmt::format("vm/{}", vm.vmid.number);
   std::vector<OperationId> before;
   const bool ha = b.ha_managed(vm.vmid);

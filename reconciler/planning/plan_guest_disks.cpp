@@ -307,6 +307,12 @@ void GuestPlanner::take_away(const DiskDiff& disk) {
              "stop the guest, then plan again");
     return;
   }
+  if (disk.absent) {
+    if (const auto taken = foreign_use(guest_, *disk.volume, b_.storages)) {
+      b_.block(address(disk), what, taken->why, "state: detached, which leaves the volume; or " + taken->remedy);
+      return;
+    }
+  }
   if (disk.absent && guest_.has_snapshots()) {
     b_.block(address(disk), what, "snapshots of the guest may need the volume",
              fmt::format("qm delsnapshot {} NAME for each", vm_.vmid.number));

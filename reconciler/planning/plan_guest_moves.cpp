@@ -5,6 +5,7 @@
 #include "reconciler/model/effective.h"
 #include "reconciler/planning/diff_vm.h"
 #include "reconciler/planning/guest_planner.h"
+#include "reconciler/planning/power_obstacle.h"
 
 namespace pvr {
 
@@ -20,6 +21,8 @@ GuestPlanner::Route GuestPlanner::route(const DiskDiff& disk, const StorageView&
                                         std::optional<Moment> decided) const {
   const LiveDrive* drive = disk.live_slot ? guest_.drive(*disk.live_slot) : nullptr;
   const Drive* running = drive != nullptr && drive->current ? &*drive->current : nullptr;
+  if (auto taken = foreign_use(guest_, *disk.volume, b_.storages))
+    return {.why = std::move(taken->why), .remedy = std::move(taken->remedy)};
   if (guest_.has_snapshots()) {
     return {.why = "the guest has snapshots, which would stay on the old volume",
             .remedy = fmt::format("qm listsnapshot {0}, then qm delsnapshot {0} NAME for each", vm_.vmid.number)};

@@ -100,7 +100,9 @@ std::optional<PlanBuilder::Refusal> GuestPlanner::unhealthy(const StorageView& s
                               fmt::format("mend the pool first (on {}: zpool status {})", guest_.node, pool)};
 }
 
-std::optional<PlanBuilder::Refusal> GuestPlanner::below_pve_refuses(const Blocks& blocks) const {
+std::optional<PlanBuilder::Refusal> GuestPlanner::below_pve_refuses(const DiskDiff& disk, const Blocks& blocks) const {
+  if (auto taken = foreign_use(guest_, *disk.volume, b_.storages))
+    return PlanBuilder::Refusal{std::move(taken->why), std::move(taken->remedy)};
   if (blocks.host == nullptr || blocks.zvol == nullptr) {
     const auto asked = std::ranges::find(b_.live.hosts, guest_.node, &LiveHost::node);
     return PlanBuilder::Refusal{asked != b_.live.hosts.end() && !asked->readable
@@ -235,7 +237,7 @@ const StorageView* GuestPlanner::staging_for(const Blocks& blocks) const {
 StrategyOffer GuestPlanner::offer_swap(const DiskDiff& disk, const Blocks& blocks) {
   constexpr Strategy kThis = Strategy::kSwap;
   const bool staged = blocks.live == blocks.wanted && blocks.here != blocks.home;
-  if (std::optional<PlanBuilder::Refusal> refusal = below_pve_refuses(blocks))
+  if (std::optional<PlanBuilder::Refusal> refusal = below_pve_refuses(disk, blocks))
     return refused_offer(kThis, refusal->why, refusal->remedy);
   if (std::optional<PlanBuilder::Refusal> waits = waits_for_start(disk))
     return refused_offer(kThis, waits->why, waits->remedy);
@@ -290,7 +292,7 @@ StrategyOffer GuestPlanner::offer_swap(const DiskDiff& disk, const Blocks& block
 
 StrategyOffer GuestPlanner::offer_in_place(const DiskDiff& disk, const Blocks& blocks) {
   constexpr Strategy kThis = Strategy::kInPlace;
-  if (std::optional<PlanBuilder::Refusal> refusal = below_pve_refuses(blocks))
+  if (std::optional<PlanBuilder::Refusal> refusal = below_pve_refuses(disk, blocks))
     return refused_offer(kThis, refusal->why, refusal->remedy);
   const bool of_class = blocks.home->declared != nullptr && blocks.home->declared->class_of == blocks.here->id;
   if (blocks.home != blocks.here && !of_class)

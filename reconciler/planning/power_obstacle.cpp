@@ -40,11 +40,7 @@ std::optional<PowerObstacle> allocation_obstacle(const LiveVm& guest, const Stor
       if (!*state || !(*state)->volume || (*state)->medium == Drive::Medium::kCloudInit) continue;
       const VolumeId& volume = *(*state)->volume;
       const StorageView* storage = storages.find(volume.storage);
-      // Two entries of storage.cfg may show one dataset.
-      const bool same =
-          storage != nullptr && (storage->id == target.id ||
-                                 (storage->has_zvols() && target.has_zvols() && storage->dataset == target.dataset));
-      if (!same) continue;
+      if (storage == nullptr || !storage->shows_volumes_of(target)) continue;
       if (auto missing = missing_volume(guest, drive.slot, volume, storages)) {
         missing->why += ": PVE could give that name to a new volume";
         return missing;
@@ -67,21 +63,33 @@ std::optional<PowerObstacle> exchanged_volume(const LiveVm& guest, const LiveDri
                             guest.vmid.number, slot)};
 }
 
-std::optional<PowerObstacle> shared_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume) {
+std::optional<PowerObstacle> shared_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume,
+                                           const StorageTable& storages) {
   // A guest that is still to be cloned has volumes without names.
   if (volume.name.empty()) return std::nullopt;
   for (const LiveDrive& drive : guest.drives) {
     const Drive* other = drive.configured();
-    if (drive.slot == slot || drive.slot.bus == Bus::kUnused || other == nullptr || other->volume != volume) continue;
+    if (drive.slot == slot || drive.slot.bus == Bus::kUnused || other == nullptr || !other->volume) continue;
+    const bool same = *other->volume == volume;
+    if (!same && storages.place_of(*other->volume) != storages.place_of(volume)) continue;
     return PowerObstacle{
-        .why = fmt::format("{} and {} both name {}: PVE gave a new volume the name of one that was gone", to_text(slot),
-                           to_text(drive.slot), to_text(volume)),
+        .why = same ? fmt::format("{} and {} both name {}: PVE gave a new volume the name of one that was gone",
+                                  to_text(slot), to_text(drive.slot), to_text(volume))
+                    : fmt::format("{} names {}, which is the same volume as {} of {}", to_text(slot), to_text(volume),
+                                  to_text(*other->volume), to_text(drive.slot)),
         .remedy =
             fmt::format("find out whose data it is, and take the other entry out of the configuration of guest {} "
                         "by hand",
                         guest.vmid.number)};
   }
   return std::nullopt;
+}
+
+std::optional<PowerObstacle> foreign_use(const LiveVm& guest, const VolumeId& volume, const StorageTable& storages) {
+  const std::string who = storages.other_user(volume, guest.node, guest.vmid);
+  if (who.empty()) return std::nullopt;
+  return PowerObstacle{.why = fmt::format("{}: {}", to_text(volume), who),
+                       .remedy = "find out whose data it is, and take it out of the other one's configuration by hand"};
 }
 
 std::optional<PowerObstacle> start_obstacle(const LiveVm& guest, const StorageTable& storages) {

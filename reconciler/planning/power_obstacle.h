@@ -29,7 +29,12 @@ struct PowerObstacle {
 /// names the volume from before, and the next start brings that back.
 [[nodiscard]] std::optional<PowerObstacle> exchanged_volume(const LiveVm& guest, const LiveDrive& drive);
 /// Two slots name one volume: PVE gave a new volume the name of one that was gone.
-[[nodiscard]] std::optional<PowerObstacle> shared_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume);
+[[nodiscard]] std::optional<PowerObstacle> shared_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume,
+                                                         const StorageTable& storages);
+/// Why a volume of the guest may neither move nor go: another guest uses it, too. Fact: PVE frees the source of a move
+/// whatever other guests name it, and whosever number its name carries; what is destroyed with its owner likewise.
+[[nodiscard]] std::optional<PowerObstacle> foreign_use(const LiveVm& guest, const VolumeId& volume,
+                                                       const StorageTable& storages);
 /// What start_obstacle() finds, of one drive's volume.
 [[nodiscard]] std::optional<PowerObstacle> missing_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume,
                                                           const StorageTable& storages);

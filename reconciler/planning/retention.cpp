@@ -106,6 +106,8 @@ class Collector {
       if (guest->has_snapshots())
         return b_.block(where, what, "snapshots of the guest may need it",
                         fmt::format("qm delsnapshot {} NAME for each", from->vmid.number), false);
+      if (const auto used = foreign_use(*guest, *volume, b_.storages))
+        return b_.block(where, what, used->why, used->remedy, false);
       op.procedure = DestroyVolume{.vmid = from->vmid, .volume = *volume};
       op.locks = {fmt::format("vm/{}", from->vmid.number), "storage/" + volume->storage};
       if (digests_.insert(from->vmid.number).second) op.guard.digest = guest->digest;
@@ -233,6 +235,7 @@ class RollBack {
     if (drive->has_pending())
       return refuse("the disk has a change that waits for a restart", "restart the guest first, or revert it");
     live_ = *drive->current->volume;
+    if (const auto taken = foreign_use(guest_, live_, b_.storages)) return refuse(taken->why, taken->remedy);
     const Kept kept = youngest(*host);
     if (kept.zvol == nullptr)
       return refuse(fmt::format("no volume is marked as retired from {}", to_text(disk_.slot)), "");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/retired.h"
@@ -109,6 +110,13 @@ StorageTable::StorageTable(const ResolvedFleet& fleet, const LiveState& live) : 
     std::optional<Vmid> owner = volume.owner ? volume.owner : owner_of(volume.id);
     if (owner) owned_[owner->number].push_back(&volume);
   }
+  for (const LiveVm& guest : live.vms) {
+    for (const LiveDrive& drive : guest.drives) {
+      for (const auto* state : {&drive.current, &drive.pending})
+        if (*state && (*state)->volume && (*state)->medium != Drive::Medium::kCdrom)
+          uses_.emplace(place_of(*(*state)->volume), Use{guest.vmid, drive.slot, guest.node, *(*state)->volume});
+    }
+  }
 }
 
 const StorageView* StorageTable::find(std::string_view id) const {
@@ -159,6 +167,36 @@ const std::vector<const LiveVolume*>& StorageTable::owned_by(Vmid vmid) const {
   static const std::vector<const LiveVolume*> kNone;
   auto at = owned_.find(vmid.number);
   return at != owned_.end() ? at->second : kNone;
+}
+
+std::string StorageTable::place_of(const VolumeId& id) const {
+  const StorageView* view = find(id.storage);
+  if (view == nullptr || !view->has_zvols()) return to_text(id);
+  return fmt::format("{}/{}", view->dataset, last_component(id.name));
+}
+
+std::string StorageTable::other_user(const VolumeId& id, std::string_view node, Vmid self) const {
+  if (id.name.empty()) return {};  // still to be made
+  const StorageView* view = find(id.storage);
+  const bool shared = view != nullptr && view->shared;
+  const Use* found = nullptr;
+  for (auto [at, end] = uses_.equal_range(place_of(id)); at != end; ++at) {
+    const Use& use = at->second;
+    if (use.vmid == self) continue;
+    // On another node it means that node's volume; where there is none, HA has taken the guest away from this one.
+    if (!shared && use.node != node && volume(use.volume, use.node) != nullptr) continue;
+    if (found == nullptr || std::tie(use.vmid, use.slot) < std::tie(found->vmid, found->slot)) found = &use;
+  }
+  if (found != nullptr) return fmt::format("guest {} uses it, too ({})", found->vmid.number, to_text(found->slot));
+  const std::optional<Vmid> owner = owner_of(id);
+  const LiveVm* other = owner && *owner != self ? live_.vm(*owner) : nullptr;
+  if (other == nullptr) return {};
+  if (other->is_container) return fmt::format("by its name it is container {}'s", owner->number);
+  if (!other->readable && other->drives.empty())
+    return fmt::format("by its name it is guest {}'s, which cannot be read: {}", owner->number, other->problem);
+  if (other->has_snapshots())
+    return fmt::format("by its name it is guest {}'s, and snapshots of that one may need it", owner->number);
+  return {};
 }
 
 bool StorageTable::has_children(const VolumeId& id) const {

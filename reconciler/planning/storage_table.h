@@ -32,6 +32,10 @@ struct StorageView {
   [[nodiscard]] ByteSize grain() const;
   /// Whether volumes have a volblocksize.
   [[nodiscard]] bool has_zvols() const { return kind == StorageKind::kZfsZvol; }
+  /// Whether the volumes of `other` are seen here, too: it is the same one, or shows the same dataset.
+  [[nodiscard]] bool shows_volumes_of(const StorageView& other) const {
+    return id == other.id || (has_zvols() && other.has_zvols() && dataset == other.dataset);
+  }
 };
 
 /// Look-ups over fleet and live state that would be linear searches otherwise. Holds pointers into both.
@@ -51,6 +55,13 @@ class StorageTable {
   [[nodiscard]] const LiveHost* host(std::string_view node) const;
   /// Volumes whose names carry this guest's number, in order of their ids.
   [[nodiscard]] const std::vector<const LiveVolume*>& owned_by(Vmid vmid) const;
+  /// Where a volume lies, by whichever storage it is named. Two entries of storage.cfg may show one dataset: what
+  /// counts is the zvol.
+  [[nodiscard]] std::string place_of(const VolumeId& id) const;
+  /// Who else than `self` uses a volume of `node`, in words: "guest 101 uses it, too (scsi1)". Another guest's
+  /// configuration names it, or its own name says that it is another guest's, and that one cannot be looked at. Empty:
+  /// nobody that is known. Only guests that were read are known: see read_other_guests().
+  [[nodiscard]] std::string other_user(const VolumeId& id, std::string_view node, Vmid self) const;
   /// Whether other guests' volumes are linked clones of this one.
   [[nodiscard]] bool has_children(const VolumeId& id) const;
   /// In order of their ids.
@@ -61,6 +72,13 @@ class StorageTable {
   std::map<std::string, StorageView, std::less<>> storages_;
   std::unordered_map<std::uint32_t, std::vector<const LiveVolume*>> owned_;
   std::vector<std::string> parents_;
+  struct Use {
+    Vmid vmid = {};
+    DriveSlot slot = {};
+    std::string_view node = {};
+    VolumeId volume = {};
+  };
+  std::unordered_multimap<std::string, Use> uses_;  // by place
 };
 
 }  // namespace pvr

@@ -405,6 +405,8 @@ void free_volume(World& world, std::string_view node, std::string_view volid, co
   if (!id) fail("unable to parse volume ID '" + std::string(volid) + "'");
   StorageDef& storage = require_enabled(world, id->storage, node);
   (void)parse_volume_name(storage, id->name);
+  // Fact: a LUN is the target's; the move that wanted it gone ends well all the same.
+  if (storage.type == "iscsi" || storage.type == "iscsidirect") fail("can't free space in iscsi storage");
   const auto found = find_volume(world, volid, node);
   if (!found) {
     // Fact: a dataset or image that is gone already counts as freed.

@@ -92,6 +92,21 @@ void edit_at_once(pvesim::Simulator& sim, const std::vector<int>& vmids, Dice& d
   }
 }
 
+/// A disk that two guests use: for a cluster of them, or by mistake.
+void share(pvesim::Simulator& sim, const Draft& draft, const std::vector<int>& all, int vmid, Dice& dice,
+           Story& story) {
+  const int owner = dice.pick(all);
+  if (owner == vmid || !sim.vm_exists(owner)) return;
+  const auto config = sim.vm_config(owner);
+  const auto keys = drive_keys(config);
+  if (keys.empty()) return;
+  const std::string volume = volume_of(config.at(dice.pick(keys)));
+  const DraftStorage* on = draft.storage(volume.substr(0, volume.find(':')));
+  // Fact: what a stopped guest's qcow2 on LVM measures is not listed, and the note of its size is each guest's own.
+  if (on == nullptr || on->chain || (!on->shared && sim.vm_node(owner) != sim.vm_node(vmid))) return;
+  call(sim, story, "PUT", path_of(sim, vmid, "/config"), {{fmt::format("scsi{}", dice.between(5, 9)), volume}});
+}
+
 void live_on(pvesim::Simulator& sim, const Draft& draft, Dice& dice, Story& story, int count) {
   std::vector<int> all = draft.managed;
   all.insert(all.end(), draft.foreign.begin(), draft.foreign.end());
@@ -100,7 +115,10 @@ void live_on(pvesim::Simulator& sim, const Draft& draft, Dice& dice, Story& stor
     if (!sim.vm_exists(vmid)) continue;
     const auto config = sim.vm_config(vmid);
     const auto keys = drive_keys(config);
-    switch (dice.below(10)) {
+    switch (dice.below(11)) {
+      case 10:
+        share(sim, draft, all, vmid, dice, story);
+        break;
       case 6:
         if (!keys.empty())
           call(sim, story, "PUT", path_of(sim, vmid, "/resize"), {{"disk", dice.pick(keys)}, {"size", "+1G"}});

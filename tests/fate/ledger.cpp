@@ -75,16 +75,17 @@ Ledger::View Ledger::look() const {
   for (const pvesim::VolumeInfo& volume : volumes) {
     const bool lun = is_lun(volume.volid);
     if ((volume.owner == 0 && !lun) || replicas.contains({volume.owner, volume.node})) continue;
-    if (const auto at = far.find(volume.volid);
-        volume.referenced_by.empty() && !volume.node.empty() && at != far.end()) {
-      view.anywhere.emplace(volume.fingerprint, volume.volid);
-      view.referenced.emplace(volume.fingerprint, volume.volid);
+    if (const auto at = far.find(volume.volid); !volume.node.empty() && at != far.end()) {
+      if (volume.referenced_by.empty()) {
+        view.anywhere.emplace(volume.fingerprint, volume.volid);
+        view.referenced.emplace(volume.fingerprint, volume.volid);
+      }
       const auto& [vmid, key] = at->second;
       if (is_slot(key))
         view.attached.emplace(std::pair(vmid, volume.fingerprint), key);
       else
         view.kept.emplace(vmid, volume.fingerprint);
-      continue;
+      if (volume.referenced_by.empty()) continue;  // else another guest has it as well
     }
     if (volume.referenced_by.empty() && open.contains(volume.volid))
       view.adrift.emplace(volume.volid, volume.fingerprint);

@@ -88,18 +88,19 @@ TEST(Found, APlanRightAfterAGuestWasStoppedKnowsIt) {
 
 // The shutdown was accepted, and then the run may not read how it goes. It still happens, and the guest must come back.
 TEST(Found, AShutdownNobodyCouldWatchIsRememberedAsHalfARestart) {
-  for (const bool ends_meanwhile : {false, true}) {
+  for (const int ends_at : {0, 1, 2, 3, 4}) {
     World world(kCluster);
     world.sim().add_fault({.action = pvesim::FaultAction::kStatus,
                            .method = "GET",
                            .path = "*/tasks/*/status",
                            .status = 403,
                            .message = "Permission check failed"});
-    // It ends between the look at the guest's power and the one at its tasks.
+    // It ends between a look at the guest's power and one at its tasks: right after the failure, at the end of the run.
     bool asked = false;
+    int looks = 0;
     const auto watch = [&](const HttpRequest& request) {
       asked = asked || request.path.ends_with("/shutdown");
-      if (asked && ends_meanwhile && request.method == "GET" && request.path.ends_with("/tasks"))
+      if (asked && request.method == "GET" && request.path.ends_with("/tasks") && ++looks == ends_at)
         world.sim().advance(std::chrono::minutes(1));
       return true;
     };
