@@ -218,6 +218,7 @@ bool Ledger::is_kept(const View& view, int vmid, const std::string& slot, std::u
   if (!view.kept.contains({vmid, content})) return false;
   // Others have taken disks out of this guest as well: which of them belongs here is a person's to say.
   const bool asked = told.find(" or in unused") != std::string::npos ||
+                     told.find(", size unknown)") != std::string::npos ||
                      told.find(", or that is an earlier copy of ") != std::string::npos;
   if (asked && taken_from_.contains(vmid) &&
       told.find(fmt::format("({}, ", view.referenced.at(content))) != std::string::npos)

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <tuple>
 
 #include "reconciler/planning/make_plan.h"
 #include "reconciler/planning/space.h"
@@ -77,6 +78,85 @@ TEST(StorageTable, WhatExistsCountsAndNotWhatIsDeclaredOfIt) {
   EXPECT_EQ(table.find("new")->live, nullptr);
   EXPECT_TRUE(table.find("new")->on_node("anywhere"));
   EXPECT_EQ(table.find("nowhere"), nullptr);
+}
+
+TEST(StorageTable, KnowsWhoElseUsesAVolume) {
+  LiveState state = cluster();
+  state.vms.clear();
+  const auto guest = [&](std::uint32_t vmid, const char* node) -> LiveVm& {
+    LiveVm vm;
+    vm.vmid = Vmid{vmid};
+    vm.node = node;
+    state.vms.push_back(std::move(vm));
+    return state.vms.back();
+  };
+  const auto drive = [](DriveSlot slot, VolumeId volume, Drive::Medium medium = Drive::Medium::kDisk) {
+    Drive held;
+    held.volume = std::move(volume);
+    held.medium = medium;
+    return LiveDrive{.slot = slot, .current = held};
+  };
+  const auto zvol = [&](const char* id, const char* pool) {
+    LiveStorage storage{.id = id, .type = "zfspool"};
+    storage.properties.set("pool", pool);
+    state.storages.push_back(std::move(storage));
+  };
+  zvol("one", "tank/x");
+  zvol("two", "tank/x");
+  zvol("else", "tank/y");
+  state.storages.push_back({.id = "net", .type = "nfs"});
+  const VolumeId mine{.storage = "one", .name = "vm-100-disk-0"};
+  const VolumeId far{.storage = "net", .name = "100/vm-100-disk-1.raw"};
+  const DriveSlot at{Bus::kScsi, 3};
+  const auto asked = [&](const VolumeId& volume, Vmid self = Vmid{100}) {
+    std::ranges::sort(state.vms, {}, &LiveVm::vmid);
+    std::ranges::sort(state.volumes, {}, [](const LiveVolume& one) { return std::tie(one.id, one.node); });
+    const ResolvedFleet none = fleet({});
+    return StorageTable(none, state).other_user(volume, "a", self);
+  };
+  guest(100, "a").drives = {drive(at, mine), drive(at, far)};
+  EXPECT_EQ(asked(mine), "");
+  EXPECT_EQ(asked(VolumeId{.storage = "one"}), "") << "still to be made";
+
+  guest(107, "a").drives = {drive(at, {.storage = "else", .name = mine.name})};
+  EXPECT_EQ(asked(mine), "") << "another dataset";
+  guest(106, "a").drives = {drive(at, mine, Drive::Medium::kCdrom)};
+  EXPECT_EQ(asked(mine), "") << "everybody may read a CD";
+  guest(105, "a").drives = {drive(at, {.storage = "two", .name = mine.name})};
+  EXPECT_EQ(asked(mine), "guest 105 uses it, too (scsi3)") << "by the other name of the dataset";
+  guest(104, "a").drives = {drive({Bus::kUnused, 2}, mine), drive({Bus::kScsi, 1}, mine)};
+  EXPECT_EQ(asked(mine), "guest 104 uses it, too (scsi1)") << "the first one of them";
+  state.vms.erase(state.vms.begin() + 1, state.vms.end());
+  LiveDrive waits{.slot = at};
+  waits.pending = drive(at, mine).current;
+  guest(103, "a").drives = {waits};
+  EXPECT_EQ(asked(mine), "guest 103 uses it, too (scsi3)") << "at its next start";
+  state.vms.pop_back();
+
+  // The same name on another node is another volume, where there is one.
+  guest(103, "b").drives = {drive(at, mine), drive({Bus::kScsi, 4}, far)};
+  EXPECT_EQ(asked(mine), "guest 103 uses it, too (scsi3)");
+  state.volumes.push_back({.id = mine, .node = "b"});
+  EXPECT_EQ(asked(mine), "");
+  EXPECT_EQ(asked(far), "guest 103 uses it, too (scsi4)") << "shared storage";
+  state.vms.pop_back();
+
+  // By the number in its name, where that guest cannot be looked at.
+  EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}), "") << "no such guest";
+  LiveVm& owner = guest(190, "a");
+  owner.problem = "its node is offline";
+  EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}), "") << "looked at, and it does not name it";
+  state.vms.back().readable = false;
+  EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}),
+            "by its name it is guest 190's, which cannot be read: its node is offline");
+  EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}, Vmid{190}), "") << "its own";
+  state.vms.back().drives = {drive(at, {.storage = "one", .name = "vm-190-disk-1"})};
+  EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}), "") << "read from the files of a node";
+  state.vms.back().options.set("parent", {});
+  EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}),
+            "by its name it is guest 190's, and snapshots of that one may need it");
+  state.vms.back().is_container = true;
+  EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}), "by its name it is container 190's");
 }
 
 TEST(StorageTable, AVolumeIsMissingOnlyWhereItsStorageWasRead) {
