@@ -510,8 +510,12 @@ Result<std::vector<LiveDataset>> read_datasets(std::string_view text) {
     const bool own = columns[3] == "local" || columns[3] == "received";
     if (columns[1].find(':') != std::string_view::npos) {
       // An inherited mark is one of the parent, not of this dataset.
-      if (own && columns[1].starts_with(kMarkPrefix))
+      if (own && columns[1].starts_with(kMarkPrefix)) {
         dataset.marks.set(columns[1].substr(kMarkPrefix.size()), std::string(columns[2]));
+      } else if (own) {
+        dataset.properties.set(columns[1], std::string(columns[2]));
+        dataset.own.emplace_back(columns[1]);
+      }
       continue;
     }
     if (columns[1] == "type") {

@@ -18,7 +18,7 @@ namespace pvr {
 struct LiveDataset {
   std::string name = {};  // "tank/vm-701-disk-1"
   bool is_volume = false;
-  /// Native properties, PVE's and ZFS's own names and texts: sizes in bytes, "0" for none, words as they are.
+  /// Native properties in ZFS's words, sizes in bytes, "0" for none; others' user properties where they are set here.
   FlatMap<std::string> properties = {};
   /// Names of properties set on this very dataset (source "local" or "received"), not inherited.
   std::vector<std::string> own = {};

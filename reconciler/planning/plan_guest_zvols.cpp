@@ -34,6 +34,15 @@ bool is_clone(const LiveDataset& zvol) {
   return !origin.empty() && origin != "-";
 }
 
+// Whether a property of a zvol is for the one that takes its place, too: not what it measures and reserves, not what
+// holds it while it is copied, and not its key, which comes from the parent.
+bool goes_along(std::string_view property) {
+  static constexpr std::string_view kStay[] = {"volsize",     "volblocksize", "refreservation",
+                                               "reservation", "readonly",     "encryption",
+                                               "keyformat",   "keylocation",  "pbkdf2iters"};
+  return std::ranges::find(kStay, property) == std::end(kStay);
+}
+
 std::string gone_words(const StrategyOffer& winner, const StrategyOffer& loser) {
   if (loser.downtime > winner.downtime && winner.downtime.count() == 0)
     return fmt::format("the guest would be stopped for about {} s; {} needs no downtime", loser.downtime.count(),
@@ -297,6 +306,9 @@ StrategyOffer GuestPlanner::offer_in_place(const DiskDiff& disk, const Blocks& b
   const bool of_class = blocks.home->declared != nullptr && blocks.home->declared->class_of == blocks.here->id;
   if (blocks.home != blocks.here && !of_class)
     return refused_offer(kThis, fmt::format("the disk belongs on \"{}\"", blocks.home->id), "");
+  if (blocks.zvol->text("encryptionroot") == blocks.zvol->name)
+    return refused_offer(kThis, "the zvol has an encryption key of its own, which a new one would not have",
+                         "move the disk to a storage on an encrypted dataset");
   if (is_clone(*blocks.zvol))
     return refused_offer(kThis, "the zvol is a linked clone", "move the disk, which makes it a full one");
   const ResolvedDisk& wish = desired(disk);
@@ -475,14 +487,12 @@ void GuestPlanner::carry_out_strategy(const DiskDiff& disk, const Blocks& blocks
                        .snapshots = desired(disk).snapshots,
                        .bandwidth = b_.options.copy_rate};
     // What was set on this very zvol, and what the fleet states, is set on the new one.
+    for (const std::string& key : blocks.zvol->own)
+      if (goes_along(key)) again.properties.set(key, std::string(blocks.zvol->text(key)));
     for (const std::string_view key : {"compression", "sync", "logbias", "primarycache"}) {
       const Resolved* wish = desired(disk).settings.find(key);
       const auto* word = wish != nullptr && !wish->finding_only ? std::get_if<std::string>(&wish->value) : nullptr;
-      const auto& own = blocks.zvol->own;
-      if (word != nullptr && !std::holds_alternative<FromRule>(wish->origin))
-        again.properties.set(key, *word);
-      else if (std::ranges::find(own, key) != own.end())
-        again.properties.set(key, std::string(blocks.zvol->text(key)));
+      if (word != nullptr && !std::holds_alternative<FromRule>(wish->origin)) again.properties.set(key, *word);
     }
     std::erase_if(rest.settings, [&](const SettingChange& change) { return again.properties.contains(change.key); });
     Operation op = disk_operation(disk, std::move(again));

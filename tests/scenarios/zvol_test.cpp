@@ -101,6 +101,24 @@ TEST(RecreateZvol, GivesTheDiskItsBlockSizeAndKeepsTheOldOneOutOfSight) {
   EXPECT_EQ(world.sim().start_vm(121), "OK");
 }
 
+// A tool that snapshots every zvol but this one must go on leaving it alone.
+TEST(RecreateZvol, WhatWasSetOnTheOldOneIsSetOnTheNewOne) {
+  World world(kLab);
+  RecreateZvol wanted = recreate(world, 64_KiB);
+  FlatMap<std::string> set;
+  set.set("com.sun:auto-snapshot", "false");
+  set.set("copies", "2");
+  ASSERT_TRUE(world.zfs().set_properties("pve1", wanted.dataset, set));
+  wanted.properties = set;
+  EXPECT_TRUE(world.run_with_host(World::plan_of({wanted})).all_done());
+  const auto now = world.zfs().dataset("pve1", wanted.dataset);
+  ASSERT_TRUE(now && now->has_value());
+  EXPECT_EQ((*now)->bytes("volblocksize"), 64_KiB);
+  EXPECT_EQ((*now)->text("com.sun:auto-snapshot"), "false");
+  EXPECT_EQ((*now)->text("copies"), "2");
+  EXPECT_NE((*now)->text("guid"), wanted.guid);
+}
+
 TEST(RecreateZvol, TheDriveNotesTheRoundedSize) {
   World world(kLab);
   ASSERT_EQ(world.sim().admin_call("PUT", "/nodes/pve1/qemu/121/resize", {{"disk", "scsi0"}, {"size", "8193M"}}).status,

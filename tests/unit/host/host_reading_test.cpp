@@ -41,7 +41,8 @@ TEST(ReadDatasets, KeepsWhatIsSetHereApartFromWhatIsInherited) {
   EXPECT_TRUE(zvol.is_volume);
   EXPECT_EQ(zvol.bytes("volsize"), 1_GiB);
   EXPECT_EQ(zvol.text("compression"), "lz4");
-  EXPECT_THAT(zvol.own, ElementsAre("refreservation", "volsize"));
+  EXPECT_THAT(zvol.own, ElementsAre("org.debian:note", "refreservation", "volsize"));
+  EXPECT_EQ(zvol.text("org.debian:note"), "a b");
   ASSERT_EQ(zvol.marks.size(), 1U);
   EXPECT_EQ(*zvol.marks.find("copied"), "4096");
   EXPECT_EQ(zvol.text("snapshots_changed"), "");

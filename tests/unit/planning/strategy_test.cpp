@@ -35,6 +35,45 @@ TEST(Strategy, AClassIsReachedLiveWithOneCopy) {
   EXPECT_EQ(names(made), "move-disk retire-volume") << show(made);
 }
 
+// The new zvol takes the place of the old one for everybody who cares for it: tools that snapshot, caches, copies.
+TEST(Strategy, WhatWasSetOnTheZvolGoesAlongInPlace) {
+  LiveState live = live_with();
+  std::erase_if(live.storages, [](const LiveStorage& one) { return one.id == "SSD-r10-models"; });  // no swap
+  LiveDataset& zvol = zvol_in(live, "tank/vm-701-disk-1");
+  const std::pair<const char*, const char*> own[] = {{"com.sun:auto-snapshot", "false"},
+                                                     {"copies", "2"},
+                                                     {"sync", "always"},
+                                                     {"readonly", "on"},
+                                                     {"refreservation", "1073741824"},
+                                                     {"reservation", "4096"},
+                                                     {"volsize", "1073741824"},
+                                                     {"volblocksize", "16384"},
+                                                     {"encryption", "aes-256-gcm"},
+                                                     {"keyformat", "hex"},
+                                                     {"keylocation", "prompt"},
+                                                     {"pbkdf2iters", "350000"}};
+  for (const auto& [key, text] : own) {
+    zvol.properties.set(key, text);
+    zvol.own.emplace_back(key);
+  }
+  const Plan made = plan(fleet({wanting()}), live, allowing(true, true));
+  const auto at = std::ranges::find_if(made.operations, [](const Operation& operation) {
+    return std::holds_alternative<RecreateZvol>(operation.procedure);
+  });
+  ASSERT_NE(at, made.operations.end()) << show(made);
+  const FlatMap<std::string>& given = std::get<RecreateZvol>(at->procedure).properties;
+  std::string all;
+  for (const auto& [key, text] : given) all += key + "=" + text + " ";
+  EXPECT_EQ(all, "com.sun:auto-snapshot=false copies=2 sync=always ");
+
+  zvol.properties.set("encryptionroot", "tank");
+  EXPECT_EQ(chosen(plan(fleet({wanting()}), live, allowing(true, true))), "in place") << "its parent's key";
+  zvol.properties.set("encryptionroot", "tank/vm-701-disk-1");
+  const Plan secret = plan(fleet({wanting()}), live, allowing(true, true));
+  EXPECT_EQ(offer(secret, Strategy::kInPlace).why,
+            "the zvol has an encryption key of its own, which a new one would not have");
+}
+
 TEST(Strategy, WithRoomElsewhereOutAndBackNeedsNoDowntime) {
   const Plan made = plan(fleet({wanting()}), storage_fixed(), allowing(true, true));
   EXPECT_EQ(chosen(made), "out and back") << show(made);
