@@ -75,7 +75,11 @@ Ledger::View Ledger::look() const {
   for (const pvesim::VolumeInfo& volume : volumes) {
     const bool lun = is_lun(volume.volid);
     if ((volume.owner == 0 && !lun) || replicas.contains({volume.owner, volume.node})) continue;
-    if (const auto at = far.find(volume.volid); !volume.node.empty() && at != far.end()) {
+    const auto at = far.find(volume.volid);
+    const bool here = at != far.end() && std::ranges::any_of(volume.referenced_by, [&](const std::string& by) {
+                        return by.starts_with(fmt::format("{}:", at->second.first));
+                      });
+    if (at != far.end() && !volume.node.empty() && !here) {
       if (volume.referenced_by.empty()) {
         view.anywhere.emplace(volume.fingerprint, volume.volid);
         view.referenced.emplace(volume.fingerprint, volume.volid);
