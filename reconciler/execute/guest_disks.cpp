@@ -237,7 +237,14 @@ Status ResizeDiskProcedure::grow(const Params& params, const Facts& facts, Work&
   if (!task) return std::move(task).error().during(doing);
   const Status grown = await_task(work, *task);
   if (!grown) return Error(grown.error()).during(doing);
-  return Done{};
+  // Fact: asked for the size it has already, PVE leaves an old note alone, and of a stopped guest's qcow2 on LVM the
+  // note is all that can be read.
+  const auto now = work.guest(params.vmid);
+  if (!now || !now->has_value()) return Done{};  // the next look tells
+  const LiveDrive* entry = find_drive(**now, params.slot);
+  const bool old = entry != nullptr && entry->current && !entry->has_pending() &&
+                   entry->current->size.value_or(ByteSize{}) < params.size;
+  return old ? note_size(work, **now, params.slot) : Status(Done{});
 }
 
 }  // namespace pvr

@@ -73,14 +73,6 @@ bool notes_size(const LiveVm& vm, DriveSlot slot, const LiveDataset& zvol) {
   return !real || (drive != nullptr && drive->current && drive->current->size == *real);
 }
 
-/// Fact: writing the same drive string again makes PVE state the volume's real size in it.
-Status note_size(Work& work, const LiveVm& vm, DriveSlot slot) {
-  const LiveDrive* drive = find_drive(vm, slot);
-  if (drive == nullptr || !drive->current) return Done{};
-  return change_config(work, vm.vmid, {{to_text(slot), print_drive(slot, *drive->current)}}, {}, vm.digest,
-                       fmt::format("noting the size of {} of vm {}", to_text(slot), vm.vmid.number));
-}
-
 /// Reports progress and keeps the lease alive while a node works.
 std::function<void(const CopyProgress&)> report_to(Work& work, std::string what) {
   return [&work, what = std::move(what)](const CopyProgress& at) {

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "reconciler/execute/guest_text.h"
 #include "reconciler/execute/task_progress.h"
 #include "reconciler/model/error_text.h"
 
@@ -95,6 +96,13 @@ Status change_config(Work& work, Vmid vmid, const FormFields& set, const std::ve
   const Status done = await_task(work, *task);
   if (!done) return Error(done.error()).during(doing);
   return Done{};
+}
+
+Status note_size(Work& work, const LiveVm& vm, DriveSlot slot) {
+  const LiveDrive* drive = find_drive(vm, slot);
+  if (drive == nullptr || !drive->current) return Done{};
+  return change_config(work, vm.vmid, {{to_text(slot), print_drive(slot, *drive->current)}}, {}, vm.digest,
+                       fmt::format("noting the size of {} of vm {}", to_text(slot), vm.vmid.number));
 }
 
 Status check_space(Work& work) {

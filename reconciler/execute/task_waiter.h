@@ -32,6 +32,9 @@ namespace pvr {
 [[nodiscard]] Status change_config(Work& work, Vmid vmid, const FormFields& set, const std::vector<std::string>& unset,
                                    const std::string& digest, std::string_view doing);
 
+/// Makes PVE note a volume's real size in the drive string. Fact: it does when the same string is written again.
+[[nodiscard]] Status note_size(Work& work, const LiveVm& vm, DriveSlot slot);
+
 /// Right before a copy: is there still room where the operation's `copy` goes? The plan's own check may be hours old.
 /// kRejected: no.
 [[nodiscard]] Status check_space(Work& work);

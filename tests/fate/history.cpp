@@ -102,8 +102,7 @@ void share(pvesim::Simulator& sim, const Draft& draft, const std::vector<int>& a
   if (keys.empty()) return;
   const std::string volume = volume_of(config.at(dice.pick(keys)));
   const DraftStorage* on = draft.storage(volume.substr(0, volume.find(':')));
-  // Fact: what a stopped guest's qcow2 on LVM measures is not listed, and the note of its size is each guest's own.
-  if (on == nullptr || on->chain || (!on->shared && sim.vm_node(owner) != sim.vm_node(vmid))) return;
+  if (on == nullptr || (!on->shared && sim.vm_node(owner) != sim.vm_node(vmid))) return;
   call(sim, story, "PUT", path_of(sim, vmid, "/config"), {{fmt::format("scsi{}", dice.between(5, 9)), volume}});
 }
 
