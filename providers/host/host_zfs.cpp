@@ -20,8 +20,6 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds kReadLimit = 5min;
 constexpr std::chrono::milliseconds kActLimit = 5min;
 constexpr std::chrono::milliseconds kCopySilence = 15min;
-constexpr int kBusyTries = 20;
-constexpr std::chrono::milliseconds kBusyPause = 500ms;
 constexpr int kLinkTries = 60;
 constexpr std::chrono::milliseconds kLinkPause = 500ms;
 
@@ -79,14 +77,14 @@ Result<CommandOutput> HostZfs::read(const std::string& node, std::vector<std::st
 Status HostZfs::act(const std::string& node, std::vector<std::string> argv, std::string input) {
   const Command command{
       .node = node, .argv = as_root(std::move(argv)), .input = std::move(input), .limit = kActLimit, .acts = true};
-  for (int tries = 1;; ++tries) {
-    const auto ended = run(command);
-    if (ended) return Done{};
-    // Fact: straight after a volume was made, udev probes its device and `zfs destroy` finds it busy.
-    if (ended.error().kind != ErrorKind::kLocked || tries == kBusyTries) return Error(ended.error());
+  auto ended = run(command);
+  if (!ended && ended.error().kind == ErrorKind::kLocked) {
+    // Fact: straight after a volume was made, udev probes its device and `zfs destroy` finds it busy. Longer than that
+    // only somebody waits who looks at the world, and at the lease, in between.
     if (Status settled = settle(node); !settled) return settled;
-    if (!clock_.wait(kBusyPause, {})) return Error(ended.error());
+    ended = run(command);
   }
+  return ended ? Status(Done{}) : Status(Error(ended.error()));
 }
 
 Status HostZfs::know(const std::string& node) {

@@ -203,8 +203,7 @@ Status DestroyVolumeProcedure::free(const Params& params, const Facts& facts, Wo
 
 // --- resize-disk
 
-Result<ResizeDiskProcedure::Facts> ResizeDiskProcedure::observe(const Params& params, Work& work,
-                                                                const Progress& progress) {
+Result<ResizeDiskProcedure::Facts> ResizeDiskProcedure::observe(const Params& params, Work& work, const Progress&) {
   auto facts = look_at_guest<Facts>(work, params.vmid);
   if (!facts || !facts->vm) return facts;
   const LiveDrive* entry = find_drive(*facts->vm, params.slot);
@@ -215,16 +214,14 @@ Result<ResizeDiskProcedure::Facts> ResizeDiskProcedure::observe(const Params& pa
                                   meant_text(params.volume));
     return facts;
   }
+  // `size=` in the drive string is only a note, and may be an old one. The volume is listed by whosever number it
+  // carries.
   ByteSize size = entry->current->size.value_or(ByteSize{});
-  if (size < params.size && progress.acted()) {
-    // `size=` in the drive string is only a note; PVE compares with the real size and leaves a stale note alone.
-    // Listed by whosever number it carries.
-    const auto listed = work.pve().volumes(work.node(), entry->current->volume->storage,
-                                           owner_of(*entry->current->volume).value_or(params.vmid));
-    if (!listed) return Error(listed.error()).during("listing volumes");
-    const auto volume = std::ranges::find(*listed, *entry->current->volume, &LiveVolume::id);
-    if (volume != listed->end() && volume->size) size = std::max(size, *volume->size);
-  }
+  const auto listed = work.pve().volumes(work.node(), entry->current->volume->storage,
+                                         owner_of(*entry->current->volume).value_or(params.vmid));
+  if (!listed) return Error(listed.error()).during("listing volumes");
+  const auto volume = std::ranges::find(*listed, *entry->current->volume, &LiveVolume::id);
+  if (volume != listed->end() && volume->size) size = *volume->size;
   facts->seen.large_enough = size >= params.size;
   facts->conflict = fmt::format("{} has {}, not {}.", to_text(params.slot), to_text(size), to_text(params.size));
   return facts;

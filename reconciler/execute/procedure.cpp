@@ -84,6 +84,12 @@ void settle_after_lost_answer(Work& work, Vmid vmid) {
   }
 }
 
+bool may_still_act(Work& work) {
+  if (work.lease() == nullptr) return true;
+  const Status mine = work.lease()->check();
+  return mine || mine.error().kind != ErrorKind::kLeaseLost;
+}
+
 Status confirm_lease(Work& work) {
   if (work.lease() == nullptr) return Done{};
   BackOff back_off(work.patience());

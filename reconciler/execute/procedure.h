@@ -122,6 +122,9 @@ class StepJudge {
 /// request may take.
 void settle_after_lost_answer(Work& work, Vmid vmid);
 
+/// Whether something may be put right after a failure: not when the lease is lost, another writer may be at work.
+[[nodiscard]] bool may_still_act(Work& work);
+
 /// Is it our lease still? Waits out a cluster that cannot be asked, up to the lease's end.
 [[nodiscard]] Status confirm_lease(Work& work);
 
@@ -158,13 +161,14 @@ ProcedureEnd run_procedure(const typename Procedure::Params& params, Work& work)
   const Facts first = facts;
 
   const auto give_up = [&](const Error& error) {
-    if constexpr (requires { Procedure::after_failure(params, first, work); })
-      Procedure::after_failure(params, first, work);
+    if constexpr (requires { Procedure::after_failure(params, first, work); }) {
+      if (may_still_act(work)) Procedure::after_failure(params, first, work);
+    }
     return failed(error);
   };
   const auto conflicted = [&](std::string why) -> ProcedureEnd {
     if constexpr (requires { Procedure::after_failure(params, first, work); }) {
-      if (progress.acted()) Procedure::after_failure(params, first, work);
+      if (progress.acted() && may_still_act(work)) Procedure::after_failure(params, first, work);
     }
     return {Outcome::kConflict, std::move(why), ErrorKind::kConflict};
   };

@@ -120,7 +120,8 @@ class Observer {
   }
   void read_replication() {
     Result<std::vector<LiveReplication>> list = reader_.replication_jobs();
-    if (!list) return failed(list.error(), "listing replication jobs", false);
+    // Needed: a disk must not move to where its guest cannot be replicated.
+    if (!list) return failed(list.error(), "listing replication jobs", true);
     state_.replication = std::move(list).value();
     std::ranges::sort(state_.replication, {}, &LiveReplication::id);
   }

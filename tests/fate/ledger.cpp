@@ -104,6 +104,7 @@ Ledger::View Ledger::look() const {
       const auto colon = by.find(':');
       const std::string key = by.substr(colon + 1);
       if (key.starts_with("unused")) view.kept.emplace(std::stoi(by.substr(0, colon)), volume.fingerprint);
+      if (is_slot(key)) view.held[by] = {volume.volid, volume.fingerprint};
       if (is_slot(key) && !leaving(by))
         view.attached.emplace(std::pair(std::stoi(by.substr(0, colon)), volume.fingerprint), key);
     }
@@ -192,6 +193,7 @@ void Ledger::open(const Wishes& wishes) {
   const View view = look();
   precious_ = view.referenced;
   homes_ = view.attached;
+  forget_homes(replaced());
   doom(view);
   tolerated_orphans_ = view.unreferenced;
   tolerated_offences_ = view.offences;
@@ -247,6 +249,11 @@ std::set<std::string> Ledger::replaced() const {
   return slots;
 }
 
+void Ledger::forget_homes(const std::set<std::string>& slots) {
+  std::erase_if(homes_,
+                [&](const auto& home) { return slots.contains(fmt::format("{}:{}", home.first.first, home.second)); });
+}
+
 void Ledger::others(const std::function<void()>& act) {
   const View before = look();
   const std::set<std::string> replaced_before = replaced();
@@ -254,10 +261,15 @@ void Ledger::others(const std::function<void()>& act) {
   const View after = look();
   doom(after);
   // At the guest's next start another volume takes its place, as somebody wished.
-  for (const std::string& slot : replaced())
-    if (!replaced_before.contains(slot))
-      std::erase_if(homes_,
-                    [&](const auto& home) { return fmt::format("{}:{}", home.first.first, home.second) == slot; });
+  std::set<std::string> waiting = replaced();
+  std::erase_if(waiting, [&](const std::string& slot) { return replaced_before.contains(slot); });
+  forget_homes(waiting);
+  // Also to a disk that waits for its removal a guest goes on writing.
+  for (const auto& [slot, content] : before.held) {
+    const auto now = after.held.find(slot);
+    if (now != after.held.end() && now->second.first == content.first && now->second.second != content.second)
+      precious_.erase(content.second);
+  }
   for (const auto& [content, where] : before.referenced) {
     if (after.referenced.contains(content)) continue;
     precious_.erase(content);

@@ -42,8 +42,9 @@ class Ledger {
   struct View {
     std::map<std::uint64_t, std::string> referenced = {};  // content → where
     std::map<std::uint64_t, std::string> anywhere = {};
-    std::map<std::pair<int, std::uint64_t>, std::string> attached = {};  // (guest, content) → slot
-    std::set<std::pair<int, std::uint64_t>> kept = {};                   // (guest, content) in an unusedN
+    std::map<std::pair<int, std::uint64_t>, std::string> attached = {};      // (guest, content) → slot
+    std::map<std::string, std::pair<std::string, std::uint64_t>> held = {};  // "100:scsi0" → volume, content
+    std::set<std::pair<int, std::uint64_t>> kept = {};                       // (guest, content) in an unusedN
     std::set<std::string> unreferenced = {};
     std::map<int, std::string> texts = {};
     std::set<std::string> offences = {};             // "100:scsi0 C2 DRIVE"
@@ -60,6 +61,8 @@ class Ledger {
   void judge_drives(int vmid, const std::set<std::string>& there, View& view) const;
   /// Content that was in a slot whose disk the fleet wants destroyed, wherever somebody has put it meanwhile.
   void doom(const View& view);
+  /// Nothing is expected in these slots ("100:scsi0") any more.
+  void forget_homes(const std::set<std::string>& slots);
   /// Slots ("100:scsi0") for which a change waits that names another volume.
   [[nodiscard]] std::set<std::string> replaced() const;
   /// What was in the slot is kept as an unused disk, and the plan says so: the slot names a volume that is gone, or the

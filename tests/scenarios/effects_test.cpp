@@ -157,14 +157,18 @@ TEST(Effects, ANewDiskHasTheFormatThatWasAskedFor) {
   EXPECT_EQ(run_one(world, convert).outcome, Outcome::kAlready);
 }
 
-// PVE leaves a note in the configuration alone that says less than there is.
-TEST(Effects, ADiskThatIsLargerThanItsNoteIsLargeEnough) {
+// What the configuration notes of a size may be old: less than there is, or more.
+TEST(Effects, TheSizeOfTheVolumeCountsAndNotItsNote) {
   World world(kLab);
+  ResizeDisk grow{.vmid = kStopped, .slot = kScsi0, .volume = volume("z16:vm-121-disk-0"), .size = 8_GiB};
   world.sim().set_config(121, "scsi0", "z16:vm-121-disk-0,discard=on,size=4G");
-  const ResizeDisk grow{.vmid = kStopped, .slot = kScsi0, .volume = volume("z16:vm-121-disk-0"), .size = 8_GiB};
-  const OperationReport report = run_one(world, grow);
-  EXPECT_EQ(report.outcome, Outcome::kDone) << report.detail;
+  EXPECT_EQ(run_one(world, grow).outcome, Outcome::kAlready);
   EXPECT_EQ(world.sim().volume("z16:vm-121-disk-0")->size, 8LL << 30);
+  world.sim().set_config(121, "scsi0", "z16:vm-121-disk-0,discard=on,size=32G");
+  grow.size = 10_GiB;
+  EXPECT_EQ(run_one(world, grow).outcome, Outcome::kDone);
+  EXPECT_EQ(world.sim().volume("z16:vm-121-disk-0")->size, 10LL << 30);
+  EXPECT_THAT(value_of(world.sim(), 121, "scsi0"), HasSubstr("size=10G"));
 }
 
 MoveDisk move_out() {

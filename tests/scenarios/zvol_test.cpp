@@ -119,6 +119,42 @@ TEST(RecreateZvol, WhatWasSetOnTheOldOneIsSetOnTheNewOne) {
   EXPECT_NE((*now)->text("guid"), wanted.guid);
 }
 
+// Somebody broke the lease while it compared, and the copy differs. What a failure would put right is the new holder's
+// business now: without the guard the guest could start and change what that one copies.
+TEST(RecreateZvol, NothingIsPutRightAfterTheLeaseIsLost) {
+  for (const bool broken : {false, true}) {
+    World world(kLab);
+    const RecreateZvol wanted = recreate(world, 64_KiB);
+    const auto rival = world.client();
+    std::unique_ptr<Lease> theirs;
+    bool compared = false;
+    const auto before = [&](const Command& command) {
+      if (compared || std::ranges::find(command.argv, "compare") == command.argv.end()) return;
+      compared = true;
+      world.sim().inspect([](pvesim::World& cluster) {
+        for (auto& [key, backing] : cluster.backings)
+          for (auto& [name, volume] : backing.volumes)
+            if (name.starts_with("pvereconcile-new-")) volume.fingerprint ^= 2;
+      });
+      if (!broken) return;
+      auto taken = Lease::acquire(*rival, world.clock(), {.holder = "rival", .nonce = "r", .break_existing = true});
+      EXPECT_TRUE(taken);
+      if (taken) theirs = std::move(*taken);
+    };
+    const ApplyReport report = world.run_with_host(World::plan_of({wanted}), std::make_shared<Fate>(), before);
+    ASSERT_TRUE(compared);
+    EXPECT_EQ(report.operations.at(0).outcome, Outcome::kFailed) << text_of(report);
+    const auto old = world.zfs().dataset("pve1", wanted.dataset);
+    ASSERT_TRUE(old && old->has_value());
+    EXPECT_EQ((*old)->text("readonly"), broken ? "on" : "off");
+    if (theirs != nullptr) {
+      EXPECT_TRUE(theirs->release());
+    }
+    EXPECT_TRUE(world.run_with_host(World::plan_of({wanted})).all_done());
+    EXPECT_EQ(world.zfs().dataset("pve1", wanted.dataset)->value().bytes("volblocksize"), 64_KiB);
+  }
+}
+
 TEST(RecreateZvol, TheDriveNotesTheRoundedSize) {
   World world(kLab);
   ASSERT_EQ(world.sim().admin_call("PUT", "/nodes/pve1/qemu/121/resize", {{"disk", "scsi0"}, {"size", "8193M"}}).status,
