@@ -256,7 +256,25 @@ std::string one_line(std::string text) {
 }
 
 /// JSON strings are YAML strings, too.
-std::string in_quotes(std::string_view text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
+/// A JSON string is a YAML text, but for characters that YAML wants written by their numbers.
+std::string in_quotes(std::string_view text) {
+  std::string quoted = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  const auto escape = [&](std::string_view character, unsigned code) {
+    for (std::size_t at = quoted.find(character); at != std::string::npos; at = quoted.find(character, at))
+      quoted.replace(at, character.size(), fmt::format("\\u{:04x}", code));
+  };
+  escape("\x7f", 0x7f);
+  for (unsigned code = 0x80; code < 0xa0; ++code) {
+    const char character[] = {'\xc2', static_cast<char>(code)};
+    escape({character, 2}, code);
+  }
+  escape("\u2028", 0x2028);
+  escape("\u2029", 0x2029);
+  escape("\ufeff", 0xfeff);
+  escape("\xef\xbf\xbe", 0xfffe);
+  escape("\xef\xbf\xbf", 0xffff);
+  return quoted;
+}
 
 /// "scsi0", "net1"; anything else is quoted, and refused where the fleet is read.
 std::string device_name(const std::string& text) {
