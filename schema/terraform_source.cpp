@@ -255,7 +255,6 @@ std::string one_line(std::string text) {
   return text;
 }
 
-/// JSON strings are YAML strings, too.
 /// A JSON string is a YAML text, but for characters that YAML wants written by their numbers.
 std::string in_quotes(std::string_view text) {
   std::string quoted = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -267,8 +267,7 @@ bool runs_for_good(PveReader& pve, const GuestRef& guest) {
 void name_forgotten_restarts(Lease& lease, PveApi& pve, ApplyReport& report) {
   const auto noted = lease.restarting();
   if (noted.empty() || report.operations.empty()) return;
-  const Status mine = lease.check();
-  if (mine || mine.error().kind != ErrorKind::kLeaseLost) return;
+  if (!lease.is_lost()) return;
   const auto record = read_lease(pve);
   const auto rows = pve.guests();
   for (const std::uint32_t number : noted) {
@@ -328,10 +327,10 @@ ApplyReport apply(const Plan& plan, const ApplyPorts& ports, ApplyOptions option
     if (!taken) return nothing_done(plan, taken.error());
     lease = std::move(taken).value();
   }
-  Run run(plan, ports, options, options.held != nullptr ? options.held : lease.get(), std::move(stop));
+  Lease* const held = options.held != nullptr ? options.held : lease.get();
+  Run run(plan, ports, options, held, std::move(stop));
   ApplyReport report = run.run();
-  if (Lease* const held = options.held != nullptr ? options.held : lease.get(); held != nullptr)
-    name_forgotten_restarts(*held, ports.pve, report);
+  if (held != nullptr) name_forgotten_restarts(*held, ports.pve, report);
   if (lease) {
     tidy_restarts(*lease, ports.pve);
     const Status released = lease->release();

@@ -184,6 +184,11 @@ Status Lease::check() {
   return check_locked();
 }
 
+bool Lease::is_lost() {
+  const Status mine = check();
+  return !mine && mine.error().kind == ErrorKind::kLeaseLost;
+}
+
 Status Lease::write_locked() {
   const Status mine = check_locked();
   if (!mine) return mine;

@@ -79,6 +79,8 @@ class Lease {
   /// Asks the cluster whether this run still holds it. Before every operation. kLeaseLost: stop at once, another writer
   /// may be at work.
   [[nodiscard]] Status check();
+  /// Asks as check() does: whether it is known to be somebody else's now. No answer is not that.
+  [[nodiscard]] bool is_lost();
   /// Renews when a third of the lifetime has passed; otherwise costs nothing. Errors other than kLeaseLost leave the
   /// lease as it was until it expires.
   [[nodiscard]] Status keep();

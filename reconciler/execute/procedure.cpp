@@ -84,11 +84,7 @@ void settle_after_lost_answer(Work& work, Vmid vmid) {
   }
 }
 
-bool may_still_act(Work& work) {
-  if (work.lease() == nullptr) return true;
-  const Status mine = work.lease()->check();
-  return mine || mine.error().kind != ErrorKind::kLeaseLost;
-}
+bool may_still_act(Work& work) { return work.lease() == nullptr || !work.lease()->is_lost(); }
 
 Status confirm_lease(Work& work) {
   if (work.lease() == nullptr) return Done{};

@@ -22,8 +22,8 @@ struct ObserveOptions {
 /// for the power of the guests of each of their nodes, and two per storage and node. Guests outside the scope are only
 /// listed. What cannot be read is no error: an offline node makes the result partial and its guests unreadable, a
 /// missing privilege becomes a gap that names it, and so does a node that host access cannot read. Errors: no way to
-/// the cluster, not logged in, stopped, or one of the lists that everything rests on (nodes, guests, storages) cannot
-/// be read. Calls `reader` from several threads.
+/// the cluster, not logged in, stopped, or one of the lists that everything rests on (nodes, guests, storages,
+/// replication) cannot be read. Calls `reader` from several threads.
 [[nodiscard]] Result<LiveState> observe(const Scope& scope, PveReader& reader, const ObserveOptions& options);
 
 /// Reads which volumes the guests use that `live` only lists, because the scope did not name them: for whoever moves or

@@ -27,13 +27,16 @@ std::vector<LiveDrive> drives_of(std::string_view text) {
   return drives;
 }
 
+/// A digest comes with a configuration only.
+bool is_unread(const LiveVm& guest) { return !guest.is_container && guest.digest.empty(); }
+
 bool read_files(LiveState& live, ZfsReader& zfs) {
   for (const LiveHost& host : live.hosts) {
     if (!host.readable) continue;
     const auto files = zfs.guest_files(host.node);
     if (!files) continue;  // perhaps the next one may be asked
     for (LiveVm& guest : live.vms) {
-      if (guest.is_container || !guest.digest.empty()) continue;
+      if (!is_unread(guest)) continue;
       for (const GuestFile& file : *files)
         if (file.vmid == guest.vmid) guest.drives = drives_of(file.text);
     }
@@ -47,8 +50,7 @@ bool read_files(LiveState& live, ZfsReader& zfs) {
 Result<bool> read_other_guests(LiveState& live, PveReader& reader, const ObserveOptions& options) {
   std::vector<std::function<void()>> jobs;
   for (LiveVm& guest : live.vms) {
-    // A digest comes with a configuration only.
-    if (guest.is_container || !guest.readable || !guest.digest.empty()) continue;
+    if (!is_unread(guest) || !guest.readable) continue;
     jobs.emplace_back([&reader, &guest] {
       auto read = reader.guest({.node = guest.node, .vmid = guest.vmid});
       if (!read) {

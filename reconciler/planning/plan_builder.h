@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reconciler/planning/make_plan.h"
+#include "reconciler/planning/power_obstacle.h"
 #include "reconciler/planning/space.h"
 #include "reconciler/planning/storage_table.h"
 
@@ -40,10 +41,7 @@ class PlanBuilder {
   [[nodiscard]] std::vector<OperationId> before_storage(std::string_view storage) const;
   [[nodiscard]] std::vector<OperationId> before_pool(std::string_view pool) const;
   /// Why nothing can be put on the storage at all; empty: it can.
-  struct Refusal {
-    std::string why = {};
-    std::string remedy = {};
-  };
+  using Refusal = PowerObstacle;
   [[nodiscard]] std::optional<Refusal> refuses(std::string_view storage, std::string_view node) const;
 
   /// A cloud-init volume of the guest that is there already. Fact: it has one name only, and PVE allocates it under no

@@ -110,8 +110,7 @@ std::optional<PlanBuilder::Refusal> GuestPlanner::unhealthy(const StorageView& s
 }
 
 std::optional<PlanBuilder::Refusal> GuestPlanner::below_pve_refuses(const DiskDiff& disk, const Blocks& blocks) const {
-  if (auto taken = foreign_use(guest_, *disk.volume, b_.storages))
-    return PlanBuilder::Refusal{std::move(taken->why), std::move(taken->remedy)};
+  if (auto taken = foreign_use(guest_, *disk.volume, b_.storages)) return taken;
   if (blocks.host == nullptr || blocks.zvol == nullptr) {
     const auto asked = std::ranges::find(b_.live.hosts, guest_.node, &LiveHost::node);
     return PlanBuilder::Refusal{asked != b_.live.hosts.end() && !asked->readable
@@ -125,8 +124,7 @@ std::optional<PlanBuilder::Refusal> GuestPlanner::below_pve_refuses(const DiskDi
     return PlanBuilder::Refusal{"the guest is replicated, and its replicas would not fit the new zvol",
                                 "remove the replication job and declare it again afterwards"};
   if (ha_)
-    if (auto obstacle = ha_obstacle(guest_))
-      return PlanBuilder::Refusal{std::move(obstacle->why), std::move(obstacle->remedy)};
+    if (auto obstacle = ha_obstacle(guest_)) return obstacle;
   if (guest_.is_template || std::ranges::any_of(blocks.host->datasets, [&](const LiveDataset& other) {
         return other.text("origin").starts_with(blocks.zvol->name + "@");
       }))

@@ -67,16 +67,17 @@ std::optional<PowerObstacle> shared_volume(const LiveVm& guest, DriveSlot slot, 
                                            const StorageTable& storages) {
   // A guest that is still to be cloned has volumes without names.
   if (volume.name.empty()) return std::nullopt;
+  const auto place = storages.place_of(volume);
   for (const LiveDrive& drive : guest.drives) {
     const Drive* other = drive.configured();
     if (drive.slot == slot || drive.slot.bus == Bus::kUnused || other == nullptr || !other->volume) continue;
-    const bool same = *other->volume == volume;
-    if (!same && storages.place_of(*other->volume) != storages.place_of(volume)) continue;
+    if (storages.place_of(*other->volume) != place) continue;
+    const bool same_name = *other->volume == volume;
     return PowerObstacle{
-        .why = same ? fmt::format("{} and {} both name {}: PVE gave a new volume the name of one that was gone",
-                                  to_text(slot), to_text(drive.slot), to_text(volume))
-                    : fmt::format("{} names {}, which is the same volume as {} of {}", to_text(slot), to_text(volume),
-                                  to_text(*other->volume), to_text(drive.slot)),
+        .why = same_name ? fmt::format("{} and {} both name {}: PVE gave a new volume the name of one that was gone",
+                                       to_text(slot), to_text(drive.slot), to_text(volume))
+                         : fmt::format("{} names {}, which is the same volume as {} of {}", to_text(slot),
+                                       to_text(volume), to_text(*other->volume), to_text(drive.slot)),
         .remedy =
             fmt::format("find out whose data it is, and take the other entry out of the configuration of guest {} "
                         "by hand",

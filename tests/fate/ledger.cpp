@@ -20,6 +20,15 @@ bool one_of(const std::string& text, std::initializer_list<const char*> words) {
   return std::ranges::any_of(words, [&](const char* word) { return text == word; });
 }
 
+bool is_buffered(const std::string& drive) {
+  return one_of(drive_option(drive, "cache"), {"writeback", "writethrough", "unsafe"});
+}
+
+/// Who has a content, in which slot: "100:scsi0".
+std::string where_of(const std::pair<const std::pair<int, std::uint64_t>, std::string>& home) {
+  return fmt::format("{}:{}", home.first.first, home.second);
+}
+
 /// Two storages of the draft show the zvols of tank/z16.
 bool has_two_names(std::string_view volid) { return volid.starts_with("z16:") || volid.starts_with("zalias:"); }
 
@@ -143,9 +152,8 @@ void Ledger::judge_drives(int vmid, const std::set<std::string>& there, View& vi
     const auto offends = [&](const char* rule) {
       view.offences.insert(fmt::format("{}:{} {} {}", vmid, key, rule, drive));
     };
-    const std::string cache = drive_option(drive, "cache");
     const std::string aio = drive_option(drive, "aio");
-    const bool buffered = one_of(cache, {"writeback", "writethrough", "unsafe"});
+    const bool buffered = is_buffered(drive);
     if (buffered && (on->shared || on->on_zfs)) offends("C2");
     if (aio == "native") {
       const bool raw_block = on->type == "rbd" || on->type == "iscsi" || (on->type == "lvm" && !on->chain);
@@ -215,8 +223,8 @@ void Ledger::open(const Wishes& wishes) {
 }
 
 void Ledger::doom(const View& view) {
-  for (const auto& [home, slot] : view.attached)
-    if (wishes_.doomed.contains(fmt::format("{}:{}", home.first, slot))) doomed_.insert(home.second);
+  for (const auto& home : view.attached)
+    if (wishes_.doomed.contains(where_of(home))) doomed_.insert(home.first.second);
 }
 
 bool Ledger::is_kept(const View& view, int vmid, const std::string& slot, std::uint64_t content,
@@ -250,8 +258,7 @@ std::set<std::string> Ledger::replaced() const {
 }
 
 void Ledger::forget_homes(const std::set<std::string>& slots) {
-  std::erase_if(homes_,
-                [&](const auto& home) { return slots.contains(fmt::format("{}:{}", home.first.first, home.second)); });
+  std::erase_if(homes_, [&](const auto& home) { return slots.contains(where_of(home)); });
 }
 
 void Ledger::others(const std::function<void()>& act) {
@@ -279,7 +286,7 @@ void Ledger::others(const std::function<void()>& act) {
     if (!before.referenced.contains(content)) precious_.emplace(content, where);
   // Taken out while the tool was changing it: the configuration named a volume that was just being renamed.
   std::erase_if(homes_, [&](const auto& home) {
-    const std::string key = fmt::format("{}:{}", home.first.first, home.second);
+    const std::string key = where_of(home);
     return before.drives.contains(key) && !after.drives.contains(key);
   });
   for (const auto& [home, slot] : before.attached) {
@@ -380,8 +387,8 @@ std::vector<std::string> Ledger::broken(bool at_rest) {
         stuck = vm != nullptr && vm->ignores_shutdown;
       });
       // The aio of before stays for a move that follows, whatever else is written about the drive.
-      const bool aio_stays = old && rule != "C2" && drive_option(was->second, "aio") == drive_option(drive, "aio") &&
-                             !one_of(drive_option(drive, "cache"), {"writeback", "writethrough", "unsafe"});
+      const bool aio_stays =
+          old && rule != "C2" && drive_option(was->second, "aio") == drive_option(drive, "aio") && !is_buffered(drive);
       if ((!at_rest || stuck) && rule != "I1" && (same_options || aio_stays)) continue;
     }
     found.push_back("An invariant of the policy is broken: " + offence);

@@ -10,6 +10,23 @@ namespace {
 
 using ::testing::HasSubstr;
 
+/// The clock of one of two runs.
+class OwnClock final : public Clock {
+ public:
+  explicit OwnClock(Clock& inner) : inner_(inner) {}
+  [[nodiscard]] std::chrono::system_clock::time_point wall() const override { return inner_.wall() + error; }
+  [[nodiscard]] std::chrono::steady_clock::time_point steady() const override { return inner_.steady(); }
+  bool wait(std::chrono::milliseconds span, std::stop_token stop) override {
+    if (auto act = std::exchange(at_first_wait, {})) act();
+    return inner_.wait(span, std::move(stop));
+  }
+  std::chrono::seconds error = {};  // of its wall clock
+  std::function<void()> at_first_wait = {};
+
+ private:
+  Clock& inner_;
+};
+
 class LeaseOnACluster : public ::testing::Test {
  protected:
   static LeaseOptions as(const std::string& who, bool break_existing = false) {
@@ -83,25 +100,12 @@ TEST_F(LeaseOnACluster, BrokenOnPurposeTheOldHolderStops) {
 TEST_F(LeaseOnACluster, TwoBreakersCannotBothWin) {
   ASSERT_TRUE(take("dead"));
   // The rival writes while the first breaker waits for the dust to settle.
-  class RivalClock final : public Clock {
-   public:
-    RivalClock(Clock& inner, std::function<void()> once) : inner_(inner), once_(std::move(once)) {}
-    [[nodiscard]] std::chrono::system_clock::time_point wall() const override { return inner_.wall(); }
-    [[nodiscard]] std::chrono::steady_clock::time_point steady() const override { return inner_.steady(); }
-    bool wait(std::chrono::milliseconds span, std::stop_token stop) override {
-      if (auto rival = std::exchange(once_, {})) rival();
-      return inner_.wait(span, std::move(stop));
-    }
-
-   private:
-    Clock& inner_;
-    std::function<void()> once_;
-  };
   std::unique_ptr<Lease> rival;
-  RivalClock clock(world_.clock(), [&] {
+  OwnClock clock(world_.clock());
+  clock.at_first_wait = [&] {
     auto taken = take("bob", true);
     if (taken) rival = std::move(taken).value();
-  });
+  };
   const auto first = Lease::acquire(*pve_, clock, as("alice", true));
   const int winners = (first && (*first)->check() ? 1 : 0) + (rival && rival->check() ? 1 : 0);
   EXPECT_EQ(winners, 1);
@@ -109,20 +113,7 @@ TEST_F(LeaseOnACluster, TwoBreakersCannotBothWin) {
 
 // A machine's clock is set right, or wrong, while the run goes on.
 TEST_F(LeaseOnACluster, AClockThatIsSetBackDoesNotEndItForTheOthers) {
-  class SetClock final : public Clock {
-   public:
-    explicit SetClock(Clock& inner) : inner_(inner) {}
-    [[nodiscard]] std::chrono::system_clock::time_point wall() const override { return inner_.wall() + error; }
-    [[nodiscard]] std::chrono::steady_clock::time_point steady() const override { return inner_.steady(); }
-    bool wait(std::chrono::milliseconds span, std::stop_token stop) override {
-      return inner_.wait(span, std::move(stop));
-    }
-    std::chrono::seconds error = {};
-
-   private:
-    Clock& inner_;
-  };
-  SetClock clock(world_.clock());
+  OwnClock clock(world_.clock());
   auto first = Lease::acquire(*pve_, clock, as("alice"));
   ASSERT_TRUE(first) << first.error().text();
   clock.error = -std::chrono::hours(2);
@@ -137,7 +128,7 @@ TEST_F(LeaseOnACluster, AClockThatIsSetBackDoesNotEndItForTheOthers) {
   ASSERT_TRUE(take("carol", true));
 
   // Set forward: whether the machine slept or the clock is wrong cannot be told; it holds nothing any more.
-  SetClock late(world_.clock());
+  OwnClock late(world_.clock());
   auto second = Lease::acquire(*pve_, late, as("dave", true));
   ASSERT_TRUE(second) << second.error().text();
   late.error = std::chrono::hours(2);

@@ -65,8 +65,8 @@ class AVolumeOfTwoGuests : public ::testing::TestWithParam<bool> {
       static_cast<void>(world_.run_with_host(planned.plan));
     else
       static_cast<void>(world_.run_plan(planned.plan));
+    const auto now = slots();
     for (const auto& [slot, content] : before) {
-      const auto now = slots();
       const auto at = now.find(slot);
       EXPECT_TRUE(at != now.end() && at->second == content) << slot << "\n" << text_of(planned.plan);
     }

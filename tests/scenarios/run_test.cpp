@@ -342,9 +342,7 @@ TEST_F(ARun, SaysWhichGuestMayBeStoppedWhereItsLeaseIsLost) {
     MishapTransport::Plan hook;
     hook.counts = [&](const HttpRequest& request) {
       if (theirs != nullptr || request.path.find("/status/shutdown") == std::string::npos) return false;
-      auto taken = Lease::acquire(*rival, world.clock(), {.holder = "rival", .nonce = "r", .break_existing = true});
-      EXPECT_TRUE(taken);
-      if (taken) theirs = std::move(*taken);
+      theirs = break_lease(world, *rival);
       if (theirs != nullptr && !kept) {
         for (int i = 0; i < 3; ++i) {
           world.sim().advance(std::chrono::seconds(150));

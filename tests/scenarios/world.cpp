@@ -1,11 +1,14 @@
 #include "tests/scenarios/world.h"
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <type_traits>
 #include <utility>
 #include <variant>
+
+#include "simulator/world/world.h"
 
 namespace pvr::scenario {
 
@@ -185,6 +188,24 @@ std::string text_of(const ApplyReport& report) {
 VolumeId volume(const std::string& text) {
   const auto colon = text.find(':');
   return {.storage = text.substr(0, colon), .name = text.substr(colon + 1)};
+}
+
+bool runs(const Command& command, std::string_view word) {
+  return std::ranges::find(command.argv, word) != command.argv.end();
+}
+
+void spoil_copies(World& world) {
+  world.sim().inspect([](pvesim::World& cluster) {
+    for (auto& [key, backing] : cluster.backings)
+      for (auto& [name, volume] : backing.volumes)
+        if (name.starts_with("pvereconcile-new-")) volume.fingerprint ^= 2U;
+  });
+}
+
+std::unique_ptr<Lease> break_lease(World& world, PveApi& rival) {
+  auto taken = Lease::acquire(rival, world.clock(), {.holder = "rival", .nonce = "r", .break_existing = true});
+  EXPECT_TRUE(taken) << taken.error().text();
+  return taken ? std::move(taken).value() : nullptr;
 }
 
 SwapZvol swap_of(int vmid) {

@@ -111,6 +111,12 @@ class World {
                                    const std::string& section = {});
 [[nodiscard]] std::string text_of(const ApplyReport& report);
 [[nodiscard]] VolumeId volume(const std::string& text);
+/// Whether one of the command's words is `word`.
+[[nodiscard]] bool runs(const Command& command, std::string_view word);
+/// Zvols that are being made anew get another content than what was copied.
+void spoil_copies(World& world);
+/// Another run, through `rival`, takes the lease from whoever holds it.
+[[nodiscard]] std::unique_ptr<Lease> break_lease(World& world, PveApi& rival);
 /// The swap that brings scsi0 of a guest of the lab, moved to z64, back onto z16.
 [[nodiscard]] SwapZvol swap_of(int vmid);
 [[nodiscard]] FlatMap<std::string> map(std::vector<std::pair<std::string, std::string>> pairs);

@@ -20,10 +20,6 @@ using ::testing::IsEmpty;
 constexpr const char* kDataset = "tank/vbs16k/vm-121-disk-0";
 constexpr DriveSlot kScsi0 = {Bus::kScsi, 0};
 
-bool runs(const Command& command, std::string_view word) {
-  return std::ranges::find(command.argv, word) != command.argv.end();
-}
-
 std::string guid_of(World& world, const std::string& dataset) {
   const auto found = world.zfs().dataset("pve1", dataset);
   EXPECT_TRUE(found && found->has_value()) << dataset;
@@ -129,17 +125,11 @@ TEST(RecreateZvol, NothingIsPutRightAfterTheLeaseIsLost) {
     std::unique_ptr<Lease> theirs;
     bool compared = false;
     const auto before = [&](const Command& command) {
-      if (compared || std::ranges::find(command.argv, "compare") == command.argv.end()) return;
+      if (compared || !runs(command, "compare")) return;
       compared = true;
-      world.sim().inspect([](pvesim::World& cluster) {
-        for (auto& [key, backing] : cluster.backings)
-          for (auto& [name, volume] : backing.volumes)
-            if (name.starts_with("pvereconcile-new-")) volume.fingerprint ^= 2;
-      });
+      spoil_copies(world);
       if (!broken) return;
-      auto taken = Lease::acquire(*rival, world.clock(), {.holder = "rival", .nonce = "r", .break_existing = true});
-      EXPECT_TRUE(taken);
-      if (taken) theirs = std::move(*taken);
+      theirs = break_lease(world, *rival);
     };
     const ApplyReport report = world.run_with_host(World::plan_of({wanted}), std::make_shared<Fate>(), before);
     ASSERT_TRUE(compared);
@@ -220,12 +210,7 @@ TEST_P(WrongCopy, IsNeverExchangedAndTheNextRunStartsAnew) {
   RecreateZvol wanted = recreate(world, 64_KiB);
   wanted.snapshots = "keep";
   const auto spoil = [&](const Command& command) {
-    if (!runs(command, "compare")) return;
-    world.sim().inspect([](pvesim::World& cluster) {
-      for (auto& [key, backing] : cluster.backings)
-        for (auto& [name, volume] : backing.volumes)
-          if (name == "pvereconcile-new-vm-121-disk-0") volume.fingerprint ^= 2U;
-    });
+    if (runs(command, "compare")) spoil_copies(world);
   };
   const auto report = world.run_with_host(World::plan_of({wanted}), std::make_shared<Fate>(), spoil);
   ASSERT_FALSE(report.all_done());
