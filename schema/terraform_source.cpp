@@ -248,19 +248,11 @@ std::string member(const Json& object, std::string_view key) {
   return at == object.end() ? std::string() : plain_text(*at);
 }
 
-/// For comments and sentences: one line, whatever a name holds.
-std::string one_line(std::string text) {
-  std::ranges::replace_if(
-      text, [](unsigned char c) { return c < ' ' || c == 0x7F; }, '?');
-  return text;
-}
-
-/// A JSON string is a YAML text, but for characters that YAML wants written by their numbers.
-std::string in_quotes(std::string_view text) {
-  std::string quoted = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+/// Characters from U+007F on that YAML wants written by their numbers: as a JSON string writes them.
+std::string by_number(std::string text) {
   const auto escape = [&](std::string_view character, unsigned code) {
-    for (std::size_t at = quoted.find(character); at != std::string::npos; at = quoted.find(character, at))
-      quoted.replace(at, character.size(), fmt::format("\\u{:04x}", code));
+    for (std::size_t at = text.find(character); at != std::string::npos; at = text.find(character, at))
+      text.replace(at, character.size(), fmt::format("\\u{:04x}", code));
   };
   escape("\x7f", 0x7f);
   for (unsigned code = 0x80; code < 0xa0; ++code) {
@@ -272,7 +264,19 @@ std::string in_quotes(std::string_view text) {
   escape("\ufeff", 0xfeff);
   escape("\xef\xbf\xbe", 0xfffe);
   escape("\xef\xbf\xbf", 0xffff);
-  return quoted;
+  return text;
+}
+
+/// For comments and sentences: one line, whatever a name holds.
+std::string one_line(std::string text) {
+  std::ranges::replace_if(
+      text, [](unsigned char c) { return c < ' '; }, '?');
+  return by_number(std::move(text));
+}
+
+/// A JSON string is a YAML text.
+std::string in_quotes(std::string_view text) {
+  return by_number(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 /// "scsi0", "net1"; anything else is quoted, and refused where the fleet is read.
@@ -342,7 +346,10 @@ class Guest {
 
  private:
   void say(const std::string& what) { remarks_.push_back(one_line(fmt::format("{} {}.", address_, what))); }
-  void add(std::string_view key, const std::string& value) { out_ += fmt::format("    {}: {}\n", key, value); }
+  void add(std::string_view key, const std::string& value) {
+    if (!keys_.emplace(key).second) return say(fmt::format("a second {} is not taken over", key));
+    out_ += fmt::format("    {}: {}\n", key, value);
+  }
 
   [[nodiscard]] std::string text(std::string_view path, Form form = Form::kText) const {
     const Json* value = value_at(in_, path);
@@ -420,6 +427,10 @@ class Guest {
     for (std::size_t i = 0; i < found.size(); ++i) {
       const std::string id = member(*found[i], "id");
       const std::string slot = device_name(fmt::format("net{}", is_bpg_ || id.empty() ? std::to_string(i) : id));
+      if (!nets_.insert(slot).second) {
+        say(fmt::format("a second {} is not taken over", slot));
+        continue;
+      }
       std::string entry = fmt::format("slot: {}", slot);
       for (const auto& [key, parts] : read(*found[i], kNetRows)) {
         const std::string& value = parts.begin()->second;
@@ -428,7 +439,6 @@ class Guest {
         entry += fmt::format(", {}: {}", key, flag ? "true" : quoted_unless_number(value));
       }
       lines += fmt::format("      {}: {{{}}}\n", slot, entry);
-      nets_.insert(slot);
     }
     if (!lines.empty()) out_ += "    nets:\n" + lines;
   }
@@ -649,6 +659,8 @@ class Guest {
             const std::map<std::string, std::map<std::string, std::string>>& texts) {
     const auto parsed = parse_slot(slot);
     if (!parsed || !is_disk_bus(parsed->bus)) return say(fmt::format("a disk has no slot that is known: \"{}\"", slot));
+    const bool first = disk_slots_.empty();
+    if (!disk_slots_.insert(slot).second) return say(fmt::format("a second disk on {} is not taken over", slot));
     const std::string bus = slot.substr(0, slot.find_first_of("0123456789"));
     std::string lines;
     const auto put = [&lines](std::string_view key, const std::string& value) {
@@ -675,8 +687,6 @@ class Guest {
     }
     if (const std::string discard = member(block, "discard"); !is_bpg_ && !discard.empty())
       put("discard", discard == "1" || discard == "on" ? "on" : "ignore");
-    const bool first = !has_root_;
-    has_root_ = true;
     disks_ += fmt::format("      {}:\n{}", first ? "root" : slot, lines);
   }
 
@@ -696,11 +706,12 @@ class Guest {
   bool is_bpg_;
   std::vector<std::string>& remarks_;
   std::string out_ = {};
+  std::set<std::string> keys_ = {};  // of the lines that add() wrote
   std::string disks_ = {};
   std::string cloud_init_slot_ = {};
   std::map<std::string, std::string> options_ = {};  // PVE's key → PVE's text
   std::set<std::string> nets_ = {};
-  bool has_root_ = false;
+  std::set<std::string> disk_slots_ = {};
 };
 
 struct Resource {

@@ -151,5 +151,29 @@ TEST(FromTerraform, AHostileStateIsAtMostAFleetOfNothing) {
     EXPECT_NE(diagnostic.code, "schema.yaml.syntax") << converted->text;
 }
 
+TEST(FromTerraform, TakesTheFirstOfTwoThatCannotBothBe) {
+  const auto converted = fleet_from_terraform(
+      R"({"resource": {"proxmox_vm_qemu": {"twice": {"vmid": 105, "name": "twice",
+        "disk": [{"slot": "scsi0", "size": "1G"}, {"slot": "scsi1", "size": "2G"}, {"slot": "scsi1", "size": "3G"},
+                 {"slot": "ide2", "type": "cdrom", "iso": "local:iso/a.iso"}, {"slot": "ide3", "type": "cdrom", "iso": "local:iso/b.iso"}],
+        "network": [{"id": 0, "bridge": "vmbr0"}, {"id": 0, "bridge": "vmbr1"}],
+        "tpm_state": [{"storage": "zfs"}, {"storage": "lvm"}], "efidisk": [{"storage": "zfs"}, {"storage": "lvm"}]}}}})");
+  ASSERT_TRUE(converted);
+  const FleetDocument fleet = read(converted->text);
+  EXPECT_EQ(of_disk(vm_of(fleet, "twice"), "scsi1", "size"), "2GiB");
+  for (const char* second : {"disk on scsi1", "iso", "net0", "tpm", "efidisk"})
+    EXPECT_THAT(converted->remarks, Contains(HasSubstr(std::string("a second ") + second + " is not taken over")));
+}
+
+// Comments are read as strictly as the rest.
+TEST(FromTerraform, WritesWhatYamlDoesNotTakeByItsNumber) {
+  const auto converted = fleet_from_terraform(
+      "{\"resource\": {\"proxmox_vm_qemu\": {\"a\\u0085\\u009b\\u007f\\ufeff\\u2028b\": "
+      "{\"vmid\": 105, \"name\": \"fine\", \"hostpci\": [{\"device\": \"\\u009b\"}]}}}}");
+  ASSERT_TRUE(converted);
+  EXPECT_EQ(read(converted->text).vms.size(), 1U);
+  EXPECT_THAT(converted->text, HasSubstr(R"(# proxmox_vm_qemu.a\u0085\u009b\u007f\ufeff\u2028b)"));
+}
+
 }  // namespace
 }  // namespace pvr
