@@ -8,30 +8,10 @@
 #include "cli/layout.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
+#include "schema/yaml_text.h"
 
 namespace pvr::cli {
 namespace {
-
-/// A YAML scalar that every reader takes for this very text.
-std::string scalar(std::string_view text) {
-  const bool plain = !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-           c == '.' || c == '/';
-  });
-  const bool word = plain && ((text.front() >= 'a' && text.front() <= 'z') ||
-                              (text.front() >= 'A' && text.front() <= 'Z') || text.front() == '/');
-  static constexpr std::string_view kOther[] = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"};
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  if (word && std::ranges::find(kOther, lower) == std::end(kOther)) return std::string(text);
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
-}
 
 /// Names of the fleet's own words ("on", "ignore") are texts by their key and need no quotes.
 std::string value_text(const Setting* setting, std::string_view key, const OptionValue& value) {
@@ -44,26 +24,26 @@ std::string value_text(const Setting* setting, std::string_view key, const Optio
   }
   if (const auto* list = std::get_if<StringList>(&value)) {
     std::string text;
-    for (const std::string& word : *list) text += (text.empty() ? "" : ", ") + scalar(word);
+    for (const std::string& word : *list) text += (text.empty() ? "" : ", ") + yaml_scalar(word);
     return "[" + text + "]";
   }
   if (const auto* pairs = std::get_if<PropertyString>(&value)) {
     if (pairs->pairs.size() == 1 && setting != nullptr && pairs->pairs.front().first == setting->default_key) {
       const std::string& only = pairs->pairs.front().second;
       if (key == "agent") return only == "0" ? "false" : "true";
-      return scalar(only);
+      return yaml_scalar(only);
     }
     std::string text;
     for (const auto& [name, part] : pairs->pairs) {
       const bool flag = name == "pcie" || name == "x-vga" || name == "rombar";
       text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", name,
-                          flag ? (part == "1" ? "true" : "false") : scalar(part));
+                          flag ? (part == "1" ? "true" : "false") : yaml_scalar(part));
     }
     return "{" + text + "}";
   }
   std::string text = to_text(value);
   if (setting != nullptr && setting->kind == ValueKind::kEnum) return text;
-  return scalar(text);
+  return yaml_scalar(text);
 }
 
 class Writer {
@@ -162,12 +142,12 @@ class Writer {
     line(0, "\nlanes:  # the storage most disks of their guests are on");
     for (const WrittenLane& lane : adopted_.document.lanes) {
       if (lane.storage) {
-        line(2, fmt::format("{}: {}", lane.name, scalar(lane.storage->value)));
+        line(2, fmt::format("{}: {}", lane.name, yaml_scalar(lane.storage->value)));
         continue;
       }
       line(2, lane.name + ":");
       for (const auto& [node, storage] : lane.per_node)
-        line(4, fmt::format("{}: {}", scalar(node), scalar(storage.value)));
+        line(4, fmt::format("{}: {}", yaml_scalar(node), yaml_scalar(storage.value)));
     }
   }
 
@@ -176,13 +156,13 @@ class Writer {
     for (const WrittenRole& role : adopted_.document.roles) {
       if (role.builtin) continue;
       if (!std::exchange(headed, true)) line(0, "\nroles:");
-      line(2, fmt::format("{}:{}", scalar(role.name), remark("role/" + role.name)));
+      line(2, fmt::format("{}:{}", yaml_scalar(role.name), remark("role/" + role.name)));
       line(4, "extends: " + role.extends->value);
       for (const auto& [key, value] : role.options)
         line(4, fmt::format("{}: {}", key, value_text(find_setting(Home::kVmOption, key), key, value.value)));
       if (!role.disks.empty()) line(4, "disks:");
       for (const WrittenDisk& disk : role.disks) {
-        line(6, scalar(disk.name) + ":");
+        line(6, yaml_scalar(disk.name) + ":");
         for (const auto& [key, value] : disk.settings)
           line(8, fmt::format("{}: {}", key, value_text(find_setting(Home::kDriveOption, key), key, value.value)));
       }
@@ -190,11 +170,11 @@ class Writer {
   }
 
   void guest(const WrittenVm& vm) {
-    line(2, fmt::format("{}:{}", scalar(vm.name), remark("vm/" + vm.name)));
+    line(2, fmt::format("{}:{}", yaml_scalar(vm.name), remark("vm/" + vm.name)));
     line(4, fmt::format("vmid: {}", vm.vmid.value.number));
     if (vm.role) line(4, "role: " + vm.role->value);
     if (vm.lane) line(4, "lane: " + vm.lane->value);
-    if (vm.node) line(4, "node: " + scalar(vm.node->value));
+    if (vm.node) line(4, "node: " + yaml_scalar(vm.node->value));
     if (vm.ha) line(4, "ha: true");
     std::vector<std::string> devices;
     std::vector<std::pair<std::string, std::string>> further;
@@ -214,7 +194,7 @@ class Writer {
     if (!devices.empty()) line(4, "hostpci:");
     for (const std::string& device : devices) line(6, "- " + device);
     if (!further.empty()) line(4, "options:");
-    for (const auto& [key, text] : further) line(6, fmt::format("{}: {}", key, scalar(text)));
+    for (const auto& [key, text] : further) line(6, fmt::format("{}: {}", key, yaml_scalar(text)));
     leave(4, vm.leave, vm.name, "");
     small_disks(vm);
     std::vector<const WrittenDisk*> disks;
@@ -231,9 +211,10 @@ class Writer {
           [&](const AdoptChoice& c) { return c.vm == vm.name && c.disk.empty() && c.key == disk.name && c.taken; });
       const std::string why = added == nullptr ? "" : fmt::format("  # new; {}", printable(added->text));
       const auto* storage = disk.settings.find("storage");
-      line(4, fmt::format("{}: {}{}", disk.name,
-                          storage == nullptr ? "true" : fmt::format("{{storage: {}}}", scalar(to_text(storage->value))),
-                          why));
+      line(4, fmt::format(
+                  "{}: {}{}", disk.name,
+                  storage == nullptr ? "true" : fmt::format("{{storage: {}}}", yaml_scalar(to_text(storage->value))),
+                  why));
     }
     for (const char* small : {"efidisk", "tpm"}) {
       const AdoptChoice* offered =
@@ -244,7 +225,7 @@ class Writer {
   }
 
   void disk(const WrittenVm& vm, const WrittenDisk& disk) {
-    line(6, scalar(disk.name) + ":");
+    line(6, yaml_scalar(disk.name) + ":");
     const auto put = [&](std::string_view key) {
       const auto* value = disk.settings.find(key);
       if (value == nullptr) return;
@@ -280,9 +261,11 @@ class Writer {
     for (const Spanned<std::string>& key : kept) {
       const AdoptChoice* why =
           choice([&](const AdoptChoice& c) { return c.vm == vm && c.disk == disk && c.key == key.value; });
-      line(indent, fmt::format("  - {}{}", scalar(key.value), why == nullptr ? "" : "  # " + printable(why->text)));
+      line(indent,
+           fmt::format("  - {}{}", yaml_scalar(key.value), why == nullptr ? "" : "  # " + printable(why->text)));
     }
-    for (const AdoptChoice* c : taken) line(indent, fmt::format("#   - {}  # {}", scalar(c->key), printable(c->text)));
+    for (const AdoptChoice* c : taken)
+      line(indent, fmt::format("#   - {}  # {}", yaml_scalar(c->key), printable(c->text)));
   }
 
   const Adopted& adopted_;

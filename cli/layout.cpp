@@ -106,15 +106,20 @@ std::string wrapped(std::string_view text, std::string_view indent, std::size_t 
 std::string printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
+  const auto byte_at = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const unsigned c = byte_at(at);
     if (c == '\n') {
       out += "\\n";
     } else if (c == '\t') {
       out += "\\t";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else if (c < 0x20 || c == 0x7F) {
+      out += fmt::format("\\x{:02x}", c);
+    } else if (c == 0xC2 && byte_at(at + 1) >= 0x80 && byte_at(at + 1) < 0xA0) {
+      // Terminals obey U+009B as they do ESC [.
+      out += fmt::format("\\u{:04x}", byte_at(++at));
     } else {
-      out += c;
+      out += text[at];
     }
   }
   return out;

@@ -15,6 +15,7 @@
 #include "reconciler/model/guest_options.h"
 #include "reconciler/model/option_codec.h"
 #include "reconciler/model/settings.h"
+#include "schema/yaml_text.h"
 
 namespace pvr {
 namespace {
@@ -248,25 +249,6 @@ std::string member(const Json& object, std::string_view key) {
   return at == object.end() ? std::string() : plain_text(*at);
 }
 
-/// Characters from U+007F on that YAML wants written by their numbers: as a JSON string writes them.
-std::string by_number(std::string text) {
-  const auto escape = [&](std::string_view character, unsigned code) {
-    for (std::size_t at = text.find(character); at != std::string::npos; at = text.find(character, at))
-      text.replace(at, character.size(), fmt::format("\\u{:04x}", code));
-  };
-  escape("\x7f", 0x7f);
-  for (unsigned code = 0x80; code < 0xa0; ++code) {
-    const char character[] = {'\xc2', static_cast<char>(code)};
-    escape({character, 2}, code);
-  }
-  escape("\u2028", 0x2028);
-  escape("\u2029", 0x2029);
-  escape("\ufeff", 0xfeff);
-  escape("\xef\xbf\xbe", 0xfffe);
-  escape("\xef\xbf\xbf", 0xffff);
-  return text;
-}
-
 /// For comments and sentences: one line, whatever a name holds.
 std::string one_line(std::string text) {
   std::ranges::replace_if(
@@ -274,16 +256,11 @@ std::string one_line(std::string text) {
   return by_number(std::move(text));
 }
 
-/// A JSON string is a YAML text.
-std::string in_quotes(std::string_view text) {
-  return by_number(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
 /// "scsi0", "net1"; anything else is quoted, and refused where the fleet is read.
 std::string device_name(const std::string& text) {
   const bool plain = !text.empty() && text.front() >= 'a' && text.front() <= 'z' &&
                      text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == std::string::npos;
-  return plain ? text : in_quotes(text);
+  return plain ? text : yaml_quoted(text);
 }
 
 /// Reads one resource into the lines of one VM.
@@ -323,8 +300,8 @@ class Guest {
     options();
     add("role", role());
     if (const std::string node = text(is_bpg_ ? "node_name" : "target_node"); !node.empty())
-      add("node", in_quotes(node));
-    if (const std::string pool = text(is_bpg_ ? "pool_id" : "pool"); !pool.empty()) add("pool", in_quotes(pool));
+      add("node", yaml_quoted(node));
+    if (const std::string pool = text(is_bpg_ ? "pool_id" : "pool"); !pool.empty()) add("pool", yaml_quoted(pool));
     state();
     print_options();
     nets();
@@ -403,7 +380,7 @@ class Guest {
       else if (setting->kind == ValueKind::kBool)
         add(key, value == "1" ? "true" : "false");
       else
-        further += fmt::format("      {}: {}\n", key, in_quotes(value));
+        further += fmt::format("      {}: {}\n", key, yaml_quoted(value));
     }
     if (!further.empty()) out_ += "    options:\n" + further;
   }
@@ -444,7 +421,7 @@ class Guest {
   }
 
   [[nodiscard]] static std::string quoted_unless_number(const std::string& value) {
-    return value.find_first_not_of("0123456789.") == std::string::npos ? value : in_quotes(value);
+    return value.find_first_not_of("0123456789.") == std::string::npos ? value : yaml_quoted(value);
   }
 
   void devices() {
@@ -456,7 +433,7 @@ class Guest {
         say(fmt::format("{} is a device by address; a fleet names a cluster mapping", slot.empty() ? "hostpci" : slot));
         continue;
       }
-      std::string entry = fmt::format("slot: {}, mapping: {}", device_name(slot), in_quotes(mapping));
+      std::string entry = fmt::format("slot: {}, mapping: {}", device_name(slot), yaml_quoted(mapping));
       if (member(*device, "pcie") == "1") entry += ", pcie: true";
       if (member(*device, "xvga") == "1") entry += ", x-vga: true";
       if (plain_text(device->value("rombar", Json(true))) == "0") entry += ", rombar: false";
@@ -498,7 +475,7 @@ class Guest {
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = std::min(text.find(between, at), text.size());
       if (const std::string item = text.substr(at, end - at); !item.empty())
-        list += (list.empty() ? "" : ", ") + in_quotes(item);
+        list += (list.empty() ? "" : ", ") + yaml_quoted(item);
       at = end + 1;
     }
     return "[" + list + "]";
@@ -517,7 +494,7 @@ class Guest {
       if (!value.empty()) out += fmt::format("      {}: {}\n", key, value);
     };
     const auto put_text = [&](std::string_view key, const std::string& value) {
-      if (!value.empty()) put(key, in_quotes(value));
+      if (!value.empty()) put(key, yaml_quoted(value));
     };
     put_text("slot", of("interface"));
     put_text("storage", of("datastore_id"));
@@ -550,7 +527,7 @@ class Guest {
     if (!nets_.contains(net)) return say(fmt::format("states an address of {}, which it does not have", net));
     std::string entry;
     for (const auto& [key, value] : {std::pair{"ip", ip}, {"gw", gw}, {"ip6", ip6}, {"gw6", gw6}})
-      if (!value.empty()) entry += fmt::format("{}{}: {}", entry.empty() ? "" : ", ", key, in_quotes(value));
+      if (!value.empty()) entry += fmt::format("{}{}: {}", entry.empty() ? "" : ", ", key, yaml_quoted(value));
     if (!entry.empty()) out += fmt::format("        {}: {{{}}}\n", net, entry);
   }
 
@@ -558,14 +535,15 @@ class Guest {
     if (servers.empty() && domain.empty()) return;
     std::string entry;
     if (!servers.empty()) entry = "servers: " + list_of(servers, ' ');
-    if (!domain.empty()) entry += fmt::format("{}domain: {}", entry.empty() ? "" : ", ", in_quotes(domain));
+    if (!domain.empty()) entry += fmt::format("{}domain: {}", entry.empty() ? "" : ", ", yaml_quoted(domain));
     out += fmt::format("      dns: {{{}}}\n", entry);
   }
 
   void telmate_cloud_init() {
     std::string out;
     if (!cloud_init_slot_.empty()) out += fmt::format("      slot: {}\n", device_name(cloud_init_slot_));
-    if (const std::string user = text("ciuser"); !user.empty()) out += fmt::format("      user: {}\n", in_quotes(user));
+    if (const std::string user = text("ciuser"); !user.empty())
+      out += fmt::format("      user: {}\n", yaml_quoted(user));
     if (const std::string keys = text("sshkeys"); !keys.empty())
       out += fmt::format("      ssh_keys: {}\n", list_of(keys, '\n'));
     if (!text("cipassword").empty())
@@ -594,11 +572,11 @@ class Guest {
 
   void small_disk(std::string_view name, const Json& block, std::string_view storage, std::string_view version) {
     std::string entry;
-    if (const std::string on = member(block, storage); !on.empty()) entry = fmt::format("storage: {}", in_quotes(on));
+    if (const std::string on = member(block, storage); !on.empty()) entry = fmt::format("storage: {}", yaml_quoted(on));
     const std::string kind = member(block, version);
     if (!kind.empty())
       entry +=
-          fmt::format("{}{}: {}", entry.empty() ? "" : ", ", name == "tpm" ? "version" : "efitype", in_quotes(kind));
+          fmt::format("{}{}: {}", entry.empty() ? "" : ", ", name == "tpm" ? "version" : "efitype", yaml_quoted(kind));
     add(name, entry.empty() ? "true" : "{" + entry + "}");
   }
 
@@ -652,7 +630,7 @@ class Guest {
 
   void medium(const std::string& slot, const std::string& volume) {
     if (volume.empty() || volume == "none" || volume == "cdrom") return;
-    add("iso", fmt::format("{{volume: {}, slot: {}}}", in_quotes(volume), slot.empty() ? "ide2" : device_name(slot)));
+    add("iso", fmt::format("{{volume: {}, slot: {}}}", yaml_quoted(volume), slot.empty() ? "ide2" : device_name(slot)));
   }
 
   void disk(const std::string& slot, const Json& block,
@@ -785,7 +763,7 @@ Result<ConvertedFleet> fleet_from_terraform(std::string_view text) {
           one_line(fmt::format("{} has the name {} of another VM, so it is left out.", resource.address, name)));
       continue;
     }
-    vms[name] = fmt::format("  {}:  # {}\n{}", in_quotes(name), one_line(resource.address), *lines);
+    vms[name] = fmt::format("  {}:  # {}\n{}", yaml_quoted(name), one_line(resource.address), *lines);
   }
   std::ranges::sort(out.remarks);
   out.vms = vms.size();

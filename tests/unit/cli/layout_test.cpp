@@ -39,7 +39,12 @@ TEST(Layout, SpansReadAsPeopleSayThem) {
   EXPECT_EQ(to_human(seconds(270000)), "3 d 3 h");
 }
 
-TEST(Layout, ControlCharactersBecomeVisible) { EXPECT_EQ(printable("a\x1b[1mb\nc"), "a\\x1b[1mb\\nc"); }
+TEST(Layout, ControlCharactersBecomeVisible) {
+  EXPECT_EQ(printable("a\x1b[1mb\nc"), "a\\x1b[1mb\\nc");
+  EXPECT_EQ(printable("a\xc2\x9b"
+                      "1mb \xc3\xa9 \xc2\xa0\xc2"),
+            "a\\u009b1mb \xc3\xa9 \xc2\xa0\xc2");
+}
 
 }  // namespace
 }  // namespace pvr::cli
