@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "reconciler/audit/auditor.h"
 #include "reconciler/base/text.h"
@@ -57,11 +60,30 @@ bool covers(const BackupJob& job, const LiveVm& vm) {
   return std::ranges::find(job.vmids, vm.vmid) != job.vmids.end();
 }
 
+/// Entries of configurations that name one volume.
+struct Users {
+  VolumeId volume = {};  // by its first name
+  std::vector<std::string> entries = {};
+
+  [[nodiscard]] bool is_shared() const { return entries.size() > 1; }
+  void add(const VolumeId& id, const LiveVm& vm, DriveSlot slot) {
+    if (entries.empty()) volume = id;
+    std::string entry = fmt::format("guest {} ({})", vm.vmid.number, to_text(slot));
+    if (std::ranges::find(entries, entry) == entries.end()) entries.push_back(std::move(entry));
+  }
+};
+
+std::string volume_subject(const VolumeId& volume, std::string_view node) {
+  return node.empty() ? "volume/" + to_text(volume) : fmt::format("volume/{}/{}", node, to_text(volume));
+}
+
 }  // namespace
 
 void Auditor::audit_volumes() {
   std::set<std::pair<VolumeId, std::string>> used;  // with the node, where the storage is not shared
   std::set<Vmid> unclear;                           // guests that may hold what cannot be seen
+  /// By place, whatever name an entry gives it.
+  std::map<std::pair<std::string, std::string>, Users> users;
   std::set<Vmid> guests;
   const auto place = [&](const VolumeId& id, const std::string& node) {
     const auto storage = facts_.storages.find(id.storage);
@@ -76,6 +98,11 @@ void Auditor::audit_volumes() {
                ? std::pair(fmt::format("{}/{}", property_of(*storage, "pool"), last_component(id.name)), node)
                : std::pair<std::string, std::string>();
   };
+  const auto anywhere = [&](const VolumeId& id, const std::string& node) {
+    const auto at = zvol(id, node);
+    const auto named = place(id, node);
+    return at.first.empty() ? std::pair(to_text(named.first), named.second) : at;
+  };
   for (const LiveVm& vm : live_.vms) {
     guests.insert(vm.vmid);
     if (vm.is_container || !vm.readable || vm.has_snapshots() || !vm.lock.empty()) unclear.insert(vm.vmid);
@@ -84,6 +111,9 @@ void Auditor::audit_volumes() {
         if (!*held || !(*held)->volume) continue;
         used.insert(place(*(*held)->volume, vm.node));
         zvols.insert(zvol(*(*held)->volume, vm.node));
+        // Any number of guests may read a CD.
+        if ((*held)->medium != Drive::Medium::kCdrom)
+          users[anywhere(*(*held)->volume, vm.node)].add(*(*held)->volume, vm, drive.slot);
       }
     }
   }
@@ -91,6 +121,9 @@ void Auditor::audit_volumes() {
     for (const LiveDrive& drive : vm.drives) {
       const Drive* held = drive.configured();
       if (drive.slot.bus != Bus::kUnused || held == nullptr || !held->volume) continue;
+      // P3: what destroys it for the one guest destroys it for the other.
+      if (const auto by = users.find(anywhere(*held->volume, vm.node)); by != users.end() && by->second.is_shared())
+        continue;
       const std::string text = to_text(*held->volume);
       const auto volume = std::ranges::find_if(live_.volumes, [&](const LiveVolume& v) {
         return v.id == *held->volume && (v.node.empty() || v.node == vm.node);
@@ -107,6 +140,14 @@ void Auditor::audit_volumes() {
         finding.fix.effect = FixEffect::kNow;
         add(std::move(finding));
       }
+    }
+  }
+  for (const auto& [where, by] : users) {
+    const std::string text = to_text(by.volume);
+    const UsersFacts facts{.volume = text, .users = by.entries};
+    for (AuditFinding& finding : judge(users_checks(), facts, volume_subject(by.volume, where.second))) {
+      finding.node = where.second;
+      add(std::move(finding));
     }
   }
   // Fact: without VM.Config.Disk or Datastore.Allocate PVE leaves guest volumes out of the list without a word.
@@ -140,8 +181,7 @@ void Auditor::audit_volumes() {
     const std::string text = to_text(volume.id);
     LeftoverFacts facts{.volume = text};
     if (volume.size) facts.size = *volume.size;
-    const std::string subject = volume.node.empty() ? "volume/" + text : fmt::format("volume/{}/{}", volume.node, text);
-    for (AuditFinding& finding : judge(leftover_checks(), facts, subject)) {
+    for (AuditFinding& finding : judge(leftover_checks(), facts, volume_subject(volume.id, volume.node))) {
       finding.node = volume.node;
       if (facts.size.bytes != 0) finding.cost.lost_space = facts.size;
       if (has_guest) {

@@ -107,6 +107,19 @@ constexpr Check<LeftoverFacts> kLeftoverChecks[] = {
 };
 static_assert(well_formed(kLeftoverChecks));
 
+constexpr Check<UsersFacts> kUsersChecks[] = {
+    {.id = "P3",
+     .severity = kWarning,
+     .found = [](const UsersFacts& v) { return v.users.size() > 1; },
+     .say = [](const UsersFacts& v) { return fmt::format("{} is named by {}", v.volume, joined(v.users)); },
+     .fix = [](const UsersFacts&) -> std::string {
+       return "unless it holds a cluster file system, find out whose data it is, and take the other entry out by hand";
+     },
+     .why = "two guests that write to it destroy its file system, and PVE frees it with one whatever the other needs",
+     .source = "PVE source"},
+};
+static_assert(well_formed(kUsersChecks));
+
 constexpr Check<PoolStateFacts> kPoolStateChecks[] = {
     {.id = "Z16",
      .severity = kError,
@@ -196,6 +209,7 @@ static_assert(well_formed(kCoverageChecks));
 std::span<const Check<GuestAuditFacts>> guest_audit_checks() { return kGuestChecks; }
 std::span<const Check<PendingFacts>> pending_checks() { return kPendingChecks; }
 std::span<const Check<LeftoverFacts>> leftover_checks() { return kLeftoverChecks; }
+std::span<const Check<UsersFacts>> users_checks() { return kUsersChecks; }
 std::span<const Check<PoolStateFacts>> pool_state_checks() { return kPoolStateChecks; }
 std::span<const Check<CoverageFacts>> coverage_checks() { return kCoverageChecks; }
 

@@ -47,6 +47,13 @@ struct LeftoverFacts {
 };
 [[nodiscard]] std::span<const Check<LeftoverFacts>> leftover_checks();
 
+/// A volume and every entry of a configuration that names it.
+struct UsersFacts {
+  std::string_view volume = {};
+  std::vector<std::string> users = {};  // "guest 100 (scsi0)"
+};
+[[nodiscard]] std::span<const Check<UsersFacts>> users_checks();
+
 /// How a pool is. Absent: not observed.
 struct PoolStateFacts {
   std::string_view name = {};

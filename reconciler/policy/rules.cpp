@@ -133,6 +133,9 @@ constexpr RuleRow kRules[] = {
      "PVE source", "guest"},
     {"P2", "no volume is left over", "check", "Detached and orphaned volumes take room and are in no backup.",
      "PVE source", "volume"},
+    {"P3", "a volume has one user", "check",
+     "What several entries name is written by several guests, and moved or freed by each of them.", "PVE source",
+     "volume"},
 };
 
 template <class Rows>
@@ -196,6 +199,7 @@ std::vector<TableRow> table_rows() {
   add(out, "guest audit, check", guest_audit_checks());
   add(out, "pending changes, check", pending_checks());
   add(out, "leftover volume, check", leftover_checks());
+  add(out, "shared volume, check", users_checks());
   add(out, "pool state, check", pool_state_checks());
   add(out, "backup coverage, check", coverage_checks());
   return out;

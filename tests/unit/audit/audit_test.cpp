@@ -21,6 +21,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 
@@ -257,6 +258,43 @@ TEST(Audit, EverySinHasItsFinding) {
     EXPECT_THAT(id, Not(HasSubstr("vm/104"))) << "nothing is wrong with guest 104";
     EXPECT_EQ(std::ranges::count(ids, id), 1) << id;
   }
+}
+
+// Whatever name an entry gives it. A detached entry is no invitation to destroy what another guest uses.
+TEST(Audit, AVolumeThatSeveralEntriesNameIsTold) {
+  Lab lab(R"(
+cluster: {name: shared, seed: 3}
+nodes:
+  n1: {memory: 64GiB, pools: {tank: {layout: mirror, size: 1TiB, media: ssd}}}
+  n2: {memory: 64GiB, pools: {tank: {layout: mirror, size: 1TiB, media: ssd}}}
+backends: {san: {kind: lvm-vg, size: 2TiB}}
+storages:
+  tank: {type: zfspool, pool: tank/vms, content: images, sparse: 1}
+  again: {type: zfspool, pool: tank/vms, content: images, sparse: 1}
+  san: {type: lvm, vgname: san, shared: 1, content: images}
+  local: {type: dir, path: /var/lib/vz, content: iso}
+vms:
+  100:
+    node: n1
+    config: {memory: 512, scsi0: "tank:vm-100-disk-0,size=4G", scsi1: "san:vm-100-disk-0,size=4G",
+             ide2: "local:iso/debian.iso,media=cdrom", unused0: "tank:vm-100-disk-5", unused1: "tank:vm-100-disk-6"}
+  101:
+    node: n1
+    config: {memory: 512, scsi0: "again:vm-100-disk-0,size=4G", scsi1: "tank:vm-100-disk-5,size=1G", ide2: "local:iso/debian.iso,media=cdrom"}
+  102: {node: n2, config: {memory: 512, scsi0: "tank:vm-100-disk-0,size=4G", scsi1: "san:vm-100-disk-0,size=4G"}}
+)");
+  const AuditReport report = lab.audit();
+  std::map<std::string, std::string> told;
+  for (const AuditFinding& finding : report.findings)
+    if (finding.rule == "P3" || finding.subject.find("unused") != std::string::npos) told[finding.id] = finding.what;
+  EXPECT_THAT(told, ElementsAre(Pair("P2@vm/100/unused1", HasSubstr("is detached")),
+                                Pair("P3@volume/n1/tank:vm-100-disk-0",
+                                     "tank:vm-100-disk-0 is named by guest 100 (scsi0), guest 101 (scsi0)"),
+                                Pair("P3@volume/n1/tank:vm-100-disk-5",
+                                     "tank:vm-100-disk-5 is named by guest 100 (unused0), guest 101 (scsi1)"),
+                                Pair("P3@volume/san:vm-100-disk-0",
+                                     "san:vm-100-disk-0 is named by guest 100 (scsi1), guest 102 (scsi1)")));
+  EXPECT_THAT(find(report, "P3@volume/san:vm-100-disk-0")->fix.commands, IsEmpty());
 }
 
 TEST(Audit, CostsAreNumbersThatCanBeChecked) {

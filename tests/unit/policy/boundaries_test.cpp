@@ -305,6 +305,13 @@ TEST(Boundaries, OfLivingGuests) {
           {{.volume = "v"},
            "P2 W no guest refers to v -> look what it holds, then attach it with qm disk rescan or remove it"},
       });
+  expect_rows<UsersFacts>(
+      users_checks(), {
+                          {{.volume = "v", .users = {"guest 100 (scsi0)"}}, ""},
+                          {{.volume = "v", .users = {"guest 100 (scsi0)", "guest 101 (scsi1)"}},
+                           "P3 W v is named by guest 100 (scsi0), guest 101 (scsi1) -> unless it holds a cluster file "
+                           "system, find out whose data it is, and take the other entry out by hand"},
+                      });
   expect_rows<PoolStateFacts>(pool_state_checks(),
                               {
                                   {{.name = "p", .scrub_known = true, .scrub_age_days = 40}, ""},
