@@ -432,7 +432,6 @@ void GuestPlanner::carry_out_strategy(const DiskDiff& disk, const Blocks& blocks
   };
   const Impact copying = mode_.running ? Impact::kOnlineCopy : Impact::kOfflineCopy;
   DiskDiff rest = disk;
-  rest.move_to.reset();
   std::erase_if(rest.settings, [](const SettingChange& change) {
     return change.key == "volblocksize" || change.key == "storage" || change.key == "provisioning";
   });

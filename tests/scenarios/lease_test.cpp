@@ -239,6 +239,19 @@ TEST_F(LeaseOnACluster, IsRenewedAfterAThirdOfItsLifeAndNotBefore) {
   }
 }
 
+TEST_F(LeaseOnACluster, ARefusalIsToldInPvesWords) {
+  world_.sim().add_fault({.action = pvesim::FaultAction::kStatus,
+                          .method = "POST",
+                          .path = "*pools*",
+                          .times = 0,
+                          .status = 500,
+                          .message = "cluster not ready - no quorum?"});
+  const auto refused = take("alice");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().kind, ErrorKind::kLeaseLost);
+  EXPECT_THAT(refused.error().text(), ::testing::AllOf(HasSubstr("taking the lease"), HasSubstr("no quorum")));
+}
+
 TEST_F(LeaseOnACluster, SurvivesAClusterThatCannotBeAskedUntilItRunsOut) {
   auto mine = take("alice");
   ASSERT_TRUE(mine);

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "simulator/world/world.h"
 #include "tests/scenarios/world.h"
 
 namespace pvr::scenario {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -308,6 +310,27 @@ TEST_F(Procedures, AttachTakesBackARemovalThatPveOnlyNoted) {
   EXPECT_THAT(sim_.vm_config_text(121), Not(HasSubstr("PENDING")));
 }
 
+// The request failed before it noted anything; what waits for that drive since then is somebody else's.
+TEST_F(Procedures, AttachTakesBackNoChangeOfOthers) {
+  constexpr const char* kTheirs = "z16:vm-121-disk-0,cache=none,size=8G";
+  sim_.add_fault({.action = pvesim::FaultAction::kTaskFail, .task = "qmconfig", .message = "no luck"});
+  bool edited = false;
+  MishapTransport::Plan others;
+  others.counts = [&](const HttpRequest& request) {
+    if (edited || request.path.find("/tasks/UPID") == std::string::npos) return false;
+    edited = true;
+    sim_.inspect([&](pvesim::World& inside) { inside.vms.at(121).config.pending["scsi0"] = kTheirs; });
+    return false;
+  };
+  const AttachVolume attach{
+      .vmid = kStopped, .slot = kScsi2, .from = kScsi0, .volume = volume("z16:vm-121-disk-0"), .options = {}};
+  const auto failed = world_.run({attach}, others);
+  EXPECT_EQ(failed.operations.at(0).outcome, Outcome::kFailed) << text_of(failed);
+  EXPECT_THAT(failed.operations.at(0).detail, AllOf(HasSubstr("no luck"), Not(HasSubstr("--revert"))));
+  ASSERT_TRUE(edited);
+  EXPECT_EQ(value_of(sim_, 121, "scsi0", "PENDING"), kTheirs);
+}
+
 TEST_F(Procedures, ResizeGrowsAndDoesNothingTwice) {
   const ResizeDisk grow{.vmid = kRuns, .slot = kScsi0, .volume = volume("z16:vm-120-disk-0"), .size = 12_GiB};
   expect_done(world_.run({grow}));
@@ -449,6 +472,22 @@ TEST_F(Procedures, DestroyNeedsTheRightMachineUnprotectedAndStopped) {
   expect_done(world_.run({DestroyVm{.vmid = kStopped, .uuid = vm->uuid}}));
   EXPECT_FALSE(sim_.vm_exists(121));
   EXPECT_EQ(world_.run({DestroyVm{.vmid = kStopped, .uuid = vm->uuid}}).operations.at(0).outcome, Outcome::kAlready);
+}
+
+// Whether it runs cannot be read: then it is not destroyed.
+TEST_F(Procedures, DestroyNeedsToKnowThatItIsStopped) {
+  sim_.add_fault({.action = pvesim::FaultAction::kStatus,
+                  .method = "GET",
+                  .path = "*/121/status/current",
+                  .times = 0,
+                  .status = 500,
+                  .message = "got no answer"});
+  const auto vm = world_.client()->guest({.node = "pve1", .vmid = kStopped});
+  ASSERT_TRUE(vm);
+  const auto report = world_.run({DestroyVm{.vmid = kStopped, .uuid = vm->uuid}});
+  EXPECT_EQ(report.operations.at(0).outcome, Outcome::kFailed) << text_of(report);
+  EXPECT_THAT(report.operations.at(0).detail, AllOf(HasSubstr("reading vm 121"), HasSubstr("got no answer")));
+  EXPECT_TRUE(sim_.vm_exists(121));
 }
 
 TEST_F(Procedures, RestartMakesPendingChangesActive) {

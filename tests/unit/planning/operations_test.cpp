@@ -574,6 +574,8 @@ TEST(ToldPlan, HaReplicationPoolsAndStorages) {
   managed(202, "1");
   add(203, WrittenHa{.settings = ha_settings("max_restart", "2")}, {});
   managed(203, "1");
+  // What is so already is neither written again nor told.
+  wanted.back().ha->settings.set("comment", {.value = option(Home::kHa, "comment", "x")});
   add(204, WrittenHa{.enabled = false}, {});
   managed(204, "1");
   add(205, WrittenHa{.settings = {}}, {job("pve2", "")});
@@ -581,8 +583,10 @@ TEST(ToldPlan, HaReplicationPoolsAndStorages) {
   wanted.back().ha->settings.set("comment", {.value = OptionValue{}});
   add(206, {}, {job("pve2", "10")});
   add(207, {}, {job("pve2", "10")});
+  wanted.back().replication[0].settings.set("schedule", {.value = option(Home::kReplication, "schedule", "*/5")});
   state.replication = {{.id = "207-3", .guest = {207}, .target = "pve2"}};
   state.replication[0].properties.set("rate", "20");
+  state.replication[0].properties.set("schedule", "*/5");
   add(208, WrittenHa{.enabled = false}, {});
   wanted[0].pool = "new/below";
   wanted[1].pool = "old";

@@ -888,6 +888,14 @@ TEST(PlanMemory, ANewGuestThatDoesNotFitIsNotMade) {
   EXPECT_EQ(all<CreateVm>(made).size(), 1U) << "the second one does not fit beside the first";
   ASSERT_EQ(made.blocked.size(), 1U);
   EXPECT_EQ(made.blocked[0].address.name, "b");
+
+  // The only node of a cluster need not be named.
+  first.node.reset();
+  second.node.reset();
+  const Plan unnamed = plan(fleet({first, second}), cluster(), with_memory(8_GiB));
+  EXPECT_EQ(all<CreateVm>(unnamed).size(), 1U);
+  ASSERT_EQ(unnamed.blocked.size(), 1U);
+  EXPECT_NE(unnamed.blocked[0].why.find("Z13"), std::string::npos) << unnamed.blocked[0].why;
 }
 
 TEST(PlanReasons, CarryTheRule) {

@@ -422,9 +422,10 @@ vms:
 
 TEST(Resolve, ContentATypeCannotHoldIsRefused) {
   const Checked<ResolvedFleet> fleet =
-      resolve_text("storages: {tank: {type: zfspool, pool: tank/vms, content: [images, iso]}}");
+      resolve_text("storages:\n  tank:\n    type: zfspool\n    pool: tank/vms\n    content: [images, iso]\n");
   ASSERT_EQ(fleet.diagnostics.size(), 1U);
   EXPECT_EQ(fleet.diagnostics.front().code, "policy.t1");
+  EXPECT_THAT(rendered(fleet.diagnostics, *fleet.value->document), HasSubstr("    content: [images, iso]\n"));
 }
 
 TEST(Resolve, RaidzBelowVmDisksIsAFindingWithItsRealEfficiency) {
