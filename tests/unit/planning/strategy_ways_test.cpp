@@ -783,6 +783,18 @@ finding vm/ai-01/models : An interrupted copy left tank/pvereconcile-new-vm-701-
   after ; locks vm/701; node pve1; guard digest-701 uuid-701 
   volume: SSD-r10:vm-701-disk-1 -> writable again [no running guest affected] (A copy that was interrupted held it, and the plan does not go on with it.)
 finding vm/ai-01/models : An interrupted copy left tank/pvereconcile-new-vm-701-disk-1 on pve1; a later one starts anew. => To give it up for good, on pve1: zfs destroy tank/pvereconcile-new-vm-701-disk-1
+)"},
+      {"not settled, and taken out of its slot by somebody",
+       [&](LiveState& s, ResolvedVm&) {
+         mark_zvol(s, mark::kSettled, "no");
+         LiveDrive& drive = s.vms[0].drives[0];
+         drive = {.slot = {Bus::kUnused, 0}, .current = Drive{.volume = drive.current->volume}};
+       },
+       // Once it is in its slot again, the next plan ends the exchange.
+       R"(1 vm/ai-01/models [no running guest affected]
+  {"from":"unused0","name":"attach-volume","slot":"scsi2","vmid":701,"volume":"SSD-r10:vm-701-disk-1"}
+  after ; locks vm/701; node pve1; guard digest-701 uuid-701 
+  slot: unused0 -> scsi2 [no running guest affected] (the disk's data is in SSD-r10:vm-701-disk-1)
 )"}};
   for (const Left& one : cases) {
     SCOPED_TRACE(one.what);

@@ -179,6 +179,19 @@ TEST(Decisions, TheBlocksOfAnOsDiskAreAFindingUnlessTheyAreStated) {
   EXPECT_FALSE(only("purpose: os, volblocksize: 16k"));
 }
 
+// A lane alone does not ask for a cloud-init drive to be made anew elsewhere.
+TEST(Decisions, TheStorageOfACloudInitDriveIsAFindingUnlessItIsStated) {
+  const auto only = [](const std::string& cloud_init) {
+    const ResolvedFleet fleet = resolve_or_die(
+        "storages: {tank: {type: zfspool, pool: tank/vms}, other: {type: zfspool, pool: tank/other}}\nlanes: {pinned: "
+        "tank}\nvms: {a: {vmid: 100, role: specialty-linux, cloud_init: " +
+        cloud_init + ", disks: {root: {slot: scsi0}}}}\n");
+    return find_disk(*find_vm(fleet, "a"), "cloudinit")->settings.find("storage")->finding_only;
+  };
+  EXPECT_TRUE(only("true"));
+  EXPECT_FALSE(only("{storage: other}"));
+}
+
 // The image format decides what may be done with it, so one that is there counts.
 TEST(Decisions, TheFormatIsTheStatedOneOrTheStoragesOrTheOneThatIsThere) {
   const auto format = [](const std::string& storage, const std::string& disk, const char* live,
