@@ -168,9 +168,18 @@ void Auditor::audit_volumes() {
          fmt::format("orphaned volumes on {}", fmt::join(blind, ", ")),
          "the list of volumes shows none of the guests' disks; it takes VM.Config.Disk on /vms"});
   }
+  // What such a guest uses of shared storage would look like nobody's.
+  std::vector<std::string> unseen;
+  for (const LiveVm& vm : live_.vms)
+    if (!vm.readable && !vm.is_container) unseen.push_back(fmt::format("{}", vm.vmid.number));
+  if (!unseen.empty()) {
+    report_.not_checked.push_back({{"P2"},
+                                   "orphaned volumes on shared storages",
+                                   fmt::format("what guest {} uses cannot be read", fmt::join(unseen, ", "))});
+  }
   // Without a full list of guests a volume of a hidden one would look like nobody's.
   for (const LiveVolume& volume : live_.volumes) {
-    if (volume.content != "images" || !volume.owner) continue;
+    if (volume.content != "images" || !volume.owner || (volume.node.empty() && !unseen.empty())) continue;
     if (used.contains({volume.id, volume.node})) continue;
     if (const auto at = zvol(volume.id, volume.node); !at.first.empty() && zvols.contains(at)) continue;
     const bool has_guest = guests.contains(*volume.owner);

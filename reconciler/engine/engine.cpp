@@ -211,15 +211,23 @@ Result<std::optional<std::string>> digest_now(PveReader& pve, const std::vector<
 }
 
 /// Whether operations take a volume away from where it is, or give one to a guest, or would if it were clear which:
-/// then it matters who else uses it.
-bool concerns_other_guests(const Plan& plan, const Diff& diff) {
+/// then it matters who else uses it. So it does where a volume is to grow whose size only the entries note.
+bool concerns_other_guests(const Plan& plan, const Diff& diff, const LiveState& live) {
+  const auto is_listed = [&](const VolumeId& id) {
+    return std::ranges::any_of(live.volumes, [&](const LiveVolume& one) { return one.id == id && one.size; });
+  };
+  // What is to be destroyed may be blocked already, because of a guest that only the files of a node can tell about.
   const bool unclear = std::ranges::any_of(diff.vms, [](const VmDiff& vm) {
-    return std::ranges::find(vm.disks, DiskMatch::kAmbiguous, &DiskDiff::match) != vm.disks.end();
+    return vm.presence == Presence::kMustGo || std::ranges::any_of(vm.disks, [](const DiskDiff& disk) {
+             return disk.absent || disk.match == DiskMatch::kAmbiguous;
+           });
   });
-  return unclear || std::ranges::any_of(plan.operations, [](const Operation& operation) {
+  return unclear || std::ranges::any_of(plan.operations, [&](const Operation& operation) {
            return std::visit(
-               [](const auto& params) {
+               [&](const auto& params) {
                  using Params = std::remove_cvref_t<decltype(params)>;
+                 if constexpr (std::is_same_v<Params, ResizeDisk>)
+                   return !params.volume.name.empty() && !is_listed(params.volume);
                  return std::is_same_v<Params, MoveDisk> || std::is_same_v<Params, AttachVolume> ||
                         std::is_same_v<Params, DestroyVolume> || std::is_same_v<Params, SwapZvol> ||
                         std::is_same_v<Params, RecreateZvol> || std::is_same_v<Params, DestroyVm>;
@@ -254,7 +262,7 @@ Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const Flee
   result.diff = diff(result.fleet, result.live);
   if (!options.plan.guest_memory) options.plan.guest_memory = guest_memory_of(result.live, result.fleet);
   auto planned = make_plan(result.fleet, result.diff, result.live, options.plan);
-  if (planned.value && concerns_other_guests(*planned.value, result.diff)) {
+  if (planned.value && concerns_other_guests(*planned.value, result.diff, result.live)) {
     const auto read = read_other_guests(result.live, pve,
                                         {.parallelism = options.readers, .stop = std::move(stop), .zfs = options.zfs});
     if (!read) return Error(read.error());
@@ -279,8 +287,12 @@ Result<PlanResult> plan(PveReader& pve, Clock& clock, std::shared_ptr<const Flee
 Result<PlanResult> plan_gc(PveReader& pve, Clock& clock, std::shared_ptr<const FleetDocument> document,
                            EngineOptions options, std::stop_token stop) {
   options.all_guests = true;
-  auto result = look_only(pve, clock, std::move(document), options, std::move(stop));
+  auto result = look_only(pve, clock, std::move(document), options, stop);
   if (!result || !result->ok()) return result;
+  // Those whose node is offline are in the files of the others.
+  const auto read = read_other_guests(result->live, pve,
+                                      {.parallelism = options.readers, .stop = std::move(stop), .zfs = options.zfs});
+  if (!read) return Error(read.error());
   result->plan = make_gc_plan(result->fleet, result->live, options.plan);
   return result;
 }

@@ -61,6 +61,8 @@ struct LiveVm {
   bool is_container = false;  // holds the number, but is no VM
   bool readable = true;       // false: its node is offline or we lack VM.Audit; `problem` says which
   std::string problem = {};
+  bool drives_known =
+      false;                // though not readable: `drives` is from its file, which host access to another node showed
   std::string digest = {};  // of the guest's file; guards every write
   std::string lock = {};    // config lock: backup, clone, …; empty: none
   std::string pool = {};

@@ -37,8 +37,11 @@ bool read_files(LiveState& live, ZfsReader& zfs) {
     if (!files) continue;  // perhaps the next one may be asked
     for (LiveVm& guest : live.vms) {
       if (!is_unread(guest)) continue;
-      for (const GuestFile& file : *files)
-        if (file.vmid == guest.vmid) guest.drives = drives_of(file.text);
+      for (const GuestFile& file : *files) {
+        if (file.vmid != guest.vmid) continue;
+        guest.drives = drives_of(file.text);
+        guest.drives_known = true;
+      }
     }
     return true;
   }
@@ -63,8 +66,10 @@ Result<bool> read_other_guests(LiveState& live, PveReader& reader, const Observe
       guest.drives = std::move(read->drives);
     });
   }
-  if (jobs.empty()) return false;
+  // Every node holds the files of all guests, also of those whose node is offline.
+  if (std::ranges::none_of(live.vms, is_unread)) return false;
   if (options.zfs != nullptr && read_files(live, *options.zfs)) return true;
+  if (jobs.empty()) return false;
   if (!run_parallel(jobs, options.parallelism, options.stop))
     return Error{.kind = ErrorKind::kInterrupted, .message = "stopped", .context = "looking at the other guests"};
   return true;

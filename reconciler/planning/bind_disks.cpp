@@ -38,7 +38,9 @@ std::optional<ByteSize> real_size(const VolumeId& volume, const Drive* drive, st
                                   const StorageTable& storages) {
   const LiveVolume* listed = storages.volume(volume, node);
   if (listed != nullptr && listed->size) return listed->size;
-  return drive != nullptr ? drive->size : std::nullopt;
+  const std::optional<ByteSize> own = drive != nullptr ? drive->size : std::nullopt;
+  const std::optional<ByteSize> noted = storages.noted_size(volume, node);
+  return noted && (!own || *noted > *own) ? noted : own;
 }
 
 bool is_guest_disk(const VolumeId& volume) {

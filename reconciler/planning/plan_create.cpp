@@ -397,7 +397,7 @@ void plan_guest_removal(PlanBuilder& b, const ResolvedVm& vm, const LiveVm& gues
   for (const LiveDrive& drive : guest.drives) {
     for (const auto* state : {&drive.current, &drive.pending}) {
       if (!*state || !(*state)->volume || owner_of(*(*state)->volume) != vm.vmid) continue;
-      if (const auto taken = foreign_use(guest, *(*state)->volume, b.storages))
+      if (const auto taken = destruction_obstacle(guest, *(*state)->volume, b.storages))
         return b.block(address, what, taken->why, taken->remedy);
     }
   }

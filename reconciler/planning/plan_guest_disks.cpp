@@ -308,7 +308,7 @@ void GuestPlanner::take_away(const DiskDiff& disk) {
     return;
   }
   if (disk.absent) {
-    if (const auto taken = foreign_use(guest_, *disk.volume, b_.storages)) {
+    if (const auto taken = destruction_obstacle(guest_, *disk.volume, b_.storages)) {
       b_.block(address(disk), what, taken->why, "state: detached, which leaves the volume; or " + taken->remedy);
       return;
     }

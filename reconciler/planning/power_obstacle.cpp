@@ -93,6 +93,17 @@ std::optional<PowerObstacle> foreign_use(const LiveVm& guest, const VolumeId& vo
                        .remedy = "find out whose data it is, and take it out of the other one's configuration by hand"};
 }
 
+std::optional<PowerObstacle> destruction_obstacle(const LiveVm& guest, const VolumeId& volume,
+                                                  const StorageTable& storages) {
+  if (auto taken = foreign_use(guest, volume, storages)) return taken;
+  const std::string who = storages.unseen_user(volume, guest.node, guest.vmid);
+  if (who.empty()) return std::nullopt;
+  return PowerObstacle{.why = fmt::format("{}: {}", to_text(volume), who),
+                       .remedy =
+                           "plan again when it can be read; with host access (cluster.ssh) any node tells what "
+                           "the guests of all nodes use"};
+}
+
 std::optional<PowerObstacle> start_obstacle(const LiveVm& guest, const StorageTable& storages) {
   for (const LiveDrive& drive : guest.drives) {
     const Drive* configured = drive.configured();

@@ -35,6 +35,9 @@ struct PowerObstacle {
 /// whatever other guests name it, and whosever number its name carries; what is destroyed with its owner likewise.
 [[nodiscard]] std::optional<PowerObstacle> foreign_use(const LiveVm& guest, const VolumeId& volume,
                                                        const StorageTable& storages);
+/// Why it may not be destroyed: what foreign_use() finds, or a guest that nobody can look at.
+[[nodiscard]] std::optional<PowerObstacle> destruction_obstacle(const LiveVm& guest, const VolumeId& volume,
+                                                                const StorageTable& storages);
 /// What start_obstacle() finds, of one drive's volume.
 [[nodiscard]] std::optional<PowerObstacle> missing_volume(const LiveVm& guest, DriveSlot slot, const VolumeId& volume,
                                                           const StorageTable& storages);

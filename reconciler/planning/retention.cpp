@@ -106,7 +106,7 @@ class Collector {
       if (guest->has_snapshots())
         return b_.block(where, what, "snapshots of the guest may need it",
                         fmt::format("qm delsnapshot {} NAME for each", from->vmid.number), false);
-      if (const auto used = foreign_use(*guest, *volume, b_.storages))
+      if (const auto used = destruction_obstacle(*guest, *volume, b_.storages))
         return b_.block(where, what, used->why, used->remedy, false);
       op.procedure = DestroyVolume{.vmid = from->vmid, .volume = *volume};
       op.locks = {fmt::format("vm/{}", from->vmid.number), "storage/" + volume->storage};

@@ -114,7 +114,8 @@ StorageTable::StorageTable(const ResolvedFleet& fleet, const LiveState& live) : 
     for (const LiveDrive& drive : guest.drives) {
       for (const auto* state : {&drive.current, &drive.pending})
         if (*state && (*state)->volume && (*state)->medium != Drive::Medium::kCdrom)
-          uses_.emplace(place_of(*(*state)->volume), Use{guest.vmid, drive.slot, guest.node, *(*state)->volume});
+          uses_.emplace(place_of(*(*state)->volume),
+                        Use{guest.vmid, drive.slot, guest.node, *(*state)->volume, (*state)->size});
     }
   }
 }
@@ -192,11 +193,33 @@ std::string StorageTable::other_user(const VolumeId& id, std::string_view node, 
   const LiveVm* other = owner && *owner != self ? live_.vm(*owner) : nullptr;
   if (other == nullptr) return {};
   if (other->is_container) return fmt::format("by its name it is container {}'s", owner->number);
-  if (!other->readable && other->drives.empty())
+  if (!other->readable && !other->drives_known)
     return fmt::format("by its name it is guest {}'s, which cannot be read: {}", owner->number, other->problem);
   if (other->has_snapshots())
     return fmt::format("by its name it is guest {}'s, and snapshots of that one may need it", owner->number);
   return {};
+}
+
+std::string StorageTable::unseen_user(const VolumeId& id, std::string_view node, Vmid self) const {
+  const StorageView* view = find(id.storage);
+  const bool shared = view == nullptr || view->shared;
+  for (const LiveVm& other : live_.vms) {
+    if (other.vmid == self || other.is_container || other.readable || other.drives_known) continue;
+    if (!shared && other.node != node) continue;
+    return fmt::format("guest {} may use it, too, and cannot be looked at ({})", other.vmid.number, other.problem);
+  }
+  return {};
+}
+
+std::optional<ByteSize> StorageTable::noted_size(const VolumeId& id, std::string_view node) const {
+  const StorageView* view = find(id.storage);
+  const bool shared = view != nullptr && view->shared;
+  std::optional<ByteSize> largest;
+  for (auto [at, end] = uses_.equal_range(place_of(id)); at != end; ++at) {
+    const Use& use = at->second;
+    if (use.noted && (shared || use.node == node) && (!largest || *use.noted > *largest)) largest = use.noted;
+  }
+  return largest;
 }
 
 bool StorageTable::has_children(const VolumeId& id) const {

@@ -62,6 +62,12 @@ class StorageTable {
   /// configuration names it, or its own name says that it is another guest's, and that one cannot be looked at. Empty:
   /// nobody that is known. Only guests that were read are known: see read_other_guests().
   [[nodiscard]] std::string other_user(const VolumeId& id, std::string_view node, Vmid self) const;
+  /// Which guest nobody can look at might use it as well, in words: its node is offline, or we lack a privilege. For
+  /// what destroys the volume. Empty: none.
+  [[nodiscard]] std::string unseen_user(const VolumeId& id, std::string_view node, Vmid self) const;
+  /// The largest size an entry of a configuration notes. A note may be old, and then it is too small: volumes only
+  /// grow.
+  [[nodiscard]] std::optional<ByteSize> noted_size(const VolumeId& id, std::string_view node) const;
   /// Whether other guests' volumes are linked clones of this one.
   [[nodiscard]] bool has_children(const VolumeId& id) const;
   /// In order of their ids.
@@ -77,6 +83,7 @@ class StorageTable {
     DriveSlot slot = {};
     std::string_view node = {};
     VolumeId volume = {};
+    std::optional<ByteSize> noted = {};
   };
   std::unordered_multimap<std::string, Use> uses_;  // by place
 };

@@ -85,9 +85,13 @@ Ledger::View Ledger::look() const {
     const bool lun = is_lun(volume.volid);
     if ((volume.owner == 0 && !lun) || replicas.contains({volume.owner, volume.node})) continue;
     const auto at = far.find(volume.volid);
-    const bool here = at != far.end() && std::ranges::any_of(volume.referenced_by, [&](const std::string& by) {
-                        return by.starts_with(fmt::format("{}:", at->second.first));
-                      });
+    // Here, or on the guest's own node: another node may have a volume of the same name.
+    const bool here =
+        at != far.end() && std::ranges::any_of(volumes, [&](const pvesim::VolumeInfo& one) {
+          return one.volid == volume.volid && std::ranges::any_of(one.referenced_by, [&](const std::string& by) {
+                   return by.starts_with(fmt::format("{}:", at->second.first));
+                 });
+        });
     if (at != far.end() && !volume.node.empty() && !here) {
       if (volume.referenced_by.empty()) {
         view.anywhere.emplace(volume.fingerprint, volume.volid);

@@ -110,6 +110,22 @@ TEST_P(AVolumeOfTwoGuests, IsNotDestroyedWithADiskOrAGuest) {
   EXPECT_THAT(carry_out("  g100: {vmid: 100, state: absent}\n"), HasSubstr("guest 101 uses it, too (scsi1)"));
 }
 
+// Its node is offline: what it uses, only the files of the other nodes tell.
+TEST_P(AVolumeOfTwoGuests, IsNotDestroyedWhereAGuestThatCannotBeLookedAtMayUseIt) {
+  world_.sim().node_down("pve2");
+  EXPECT_THAT(carry_out(guest(100, "data: {slot: scsi2, size: 2GiB, storage: san, state: absent}")),
+              AllOf(HasSubstr(GetParam() ? "san:vm-100-disk-0: guest 102 uses it, too (scsi2)"
+                                         : "san:vm-100-disk-0: guest 102 may use it, too, and cannot be looked at"),
+                    Not(HasSubstr("destroy-volume"))));
+  world_.sim().inspect([](pvesim::World& inside) { inside.vms.at(101).config.values.erase("scsi1"); });
+  EXPECT_THAT(carry_out("  g100: {vmid: 100, state: absent}\n"),
+              AllOf(HasSubstr("san:vm-100-disk-0: guest 102"), Not(HasSubstr("destroy-vm"))));
+  // No guest of another node uses what lies on this one.
+  const std::string local = text_of(
+      plan_fleet(world_, fleet(fleet_of(guest(100, "root: {slot: scsi0, size: 4GiB, state: absent}"))), zfs()).plan);
+  EXPECT_THAT(local, Not(HasSubstr("guest 102")));
+}
+
 // It carries the number of 100, nothing of that guest names it, and that guest wants a disk.
 TEST_P(AVolumeOfTwoGuests, IsNotTakenForADiskThatIsMissing) {
   world_.sim().inspect([](pvesim::World& inside) {
@@ -172,6 +188,33 @@ TEST(OtherGuests, AreReadOnlyWhereItMatters) {
   };
   EXPECT_FALSE(read_others("slot: scsi0, size: 6GiB, discard: on"));
   EXPECT_TRUE(read_others("slot: scsi0, size: 4GiB, storage: z64"));
+}
+
+// Of a stopped guest's qcow2 on LVM only the entries note the size, and another guest has grown it since.
+TEST(OtherGuests, TellTheSizeOfWhatIsNotListed) {
+  World world(R"(
+cluster: {name: lab, seed: 11}
+users:
+  - {name: root@pam, password: secret, tokens: [{id: ci, secret: s-root, privsep: false}]}
+nodes: {pve1: {cpu: 8, memory: 64GiB}}
+backends: {san: {kind: lvm-vg, size: 2TiB}}
+storages:
+  san: {type: lvm, vgname: san, shared: 1, snapshot-as-volume-chain: 1, content: images}
+vms:
+  120: {node: pve1, config: {name: a, memory: 512, scsihw: virtio-scsi-single, scsi0: "san:vm-120-disk-0.qcow2,size=8G"}}
+  121: {node: pve1, config: {name: b, memory: 512, scsihw: virtio-scsi-single, scsi0: "san:vm-120-disk-0.qcow2,size=8G"}}
+)");
+  world.sim().set_config(121, "scsi0", "san:vm-120-disk-0.qcow2,size=5G");
+  const auto wanting = [&](const std::string& size) {
+    return text_of(plan_fleet(world, fleet("version: 1\nstorages: {san: {manage: false}}\nlanes: {pinned: {pve1: "
+                                           "san}}\nvms:\n  b: {vmid: 121, node: pve1, lane: pinned, disks: {data: "
+                                           "{slot: scsi0, size: " +
+                                           size + "}}}\n"))
+                       .plan);
+  };
+  EXPECT_THAT(wanting("6GiB"), AllOf(HasSubstr("the volume has 8GiB, the fleet says 6GiB, and PVE does not shrink"),
+                                     Not(HasSubstr("resize-disk"))));
+  EXPECT_THAT(wanting("9GiB"), HasSubstr("size: 8GiB -> 9GiB"));
 }
 
 }  // namespace

@@ -618,6 +618,23 @@ TEST_F(HostAudit, Backups) {
   EXPECT_THAT(found(), ElementsAre("T5.3@cluster")) << "one finding for a cluster PVE does not back up";
 }
 
+// A guest whose node is offline may use it.
+TEST_F(HostAudit, SharedVolumesAreNobodysOnlyWhereEveryGuestIsRead) {
+  const auto found = [&] {
+    const FleetDocument none;
+    const Facts facts = gather_facts(none, &live_);
+    return audit({.live = &live_, .facts = &facts, .hosts = hosts_});
+  };
+  live_.volumes = {{.id = {"net", "vm-999-disk-3"}, .content = "images", .size = 1_GiB, .owner = Vmid{999}}};
+  EXPECT_THAT(ids(), ElementsAre("P2.2@volume/net:vm-999-disk-3"));
+  live_.vms.push_back({.vmid = {101}, .node = "n2", .readable = false, .problem = "its node is offline"});
+  EXPECT_THAT(ids(), IsEmpty());
+  EXPECT_THAT(found().not_checked,
+              Contains(::testing::Field(&NotChecked::reason, "what guest 101 uses cannot be read")));
+  live_.volumes[0].node = "n1";
+  EXPECT_THAT(ids(), ElementsAre("P2.2@volume/n1/net:vm-999-disk-3"));
+}
+
 TEST_F(HostAudit, VolumesOfAGuestThatHasSnapshotsAreLeftAlone) {
   live_.volumes = {
       {.id = {"tank", "vm-100-disk-3"}, .node = "n1", .content = "images", .size = 1_GiB, .owner = Vmid{100}}};

@@ -150,13 +150,65 @@ TEST(StorageTable, KnowsWhoElseUsesAVolume) {
   EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}),
             "by its name it is guest 190's, which cannot be read: its node is offline");
   EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}, Vmid{190}), "") << "its own";
-  state.vms.back().drives = {drive(at, {.storage = "one", .name = "vm-190-disk-1"})};
+  state.vms.back().drives_known = true;
   EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}), "") << "read from the files of a node";
   state.vms.back().options.set("parent", {});
   EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}),
             "by its name it is guest 190's, and snapshots of that one may need it");
   state.vms.back().is_container = true;
   EXPECT_EQ(asked({.storage = "one", .name = "vm-190-disk-0"}), "by its name it is container 190's");
+}
+
+TEST(StorageTable, KnowsWhoMightUseAVolumeUnseen) {
+  LiveState state;
+  state.storages = {{.id = "here", .type = "zfspool"}, {.id = "net", .type = "nfs"}};
+  state.vms = {{.vmid = {100}, .node = "a"}, {.vmid = {101}, .node = "b"}};
+  const auto asked = [&](const char* storage, std::string_view node = "a") {
+    const ResolvedFleet none = fleet({});
+    return StorageTable(none, state).unseen_user({.storage = storage, .name = "x"}, node, Vmid{100});
+  };
+  constexpr const char* kUnseen = "guest 101 may use it, too, and cannot be looked at (its node is offline)";
+  LiveVm& other = state.vms.back();
+  other.problem = "its node is offline";
+  EXPECT_EQ(asked("net"), "");
+  other.readable = false;
+  EXPECT_EQ(asked("net"), kUnseen);
+  EXPECT_EQ(asked("here"), "") << "of another node";
+  EXPECT_EQ(asked("here", "b"), kUnseen);
+  EXPECT_EQ(asked("unknown"), kUnseen) << "perhaps shared";
+  other.drives_known = true;
+  EXPECT_EQ(asked("net"), "");
+  other.drives_known = false;
+  other.is_container = true;
+  EXPECT_EQ(asked("net"), "");
+  other.is_container = false;
+  other.vmid = {100};
+  EXPECT_EQ(asked("net"), "") << "itself";
+}
+
+// PVE only grows volumes: of two notes the smaller one is old.
+TEST(StorageTable, TheLargestNoteOfASizeCounts) {
+  LiveState state;
+  state.storages = {{.id = "here", .type = "dir"}, {.id = "net", .type = "nfs"}};
+  const auto noting = [&](std::uint32_t vmid, const char* node, const char* storage, std::optional<ByteSize> size) {
+    LiveDrive one{.slot = {Bus::kScsi, static_cast<std::uint8_t>(state.vms.size())}};
+    one.current = Drive{.volume = VolumeId{.storage = storage, .name = "x"}, .size = size};
+    state.vms.push_back({.vmid = {vmid}, .node = node, .drives = {one}});
+  };
+  const auto noted = [&](const char* storage) {
+    const ResolvedFleet none = fleet({});
+    return StorageTable(none, state).noted_size({.storage = storage, .name = "x"}, "a");
+  };
+  EXPECT_EQ(noted("net"), std::nullopt);
+  noting(100, "a", "net", std::nullopt);
+  EXPECT_EQ(noted("net"), std::nullopt);
+  noting(100, "a", "net", 2_GiB);
+  noting(101, "b", "net", 5_GiB);
+  noting(102, "b", "net", 3_GiB);
+  EXPECT_EQ(noted("net"), 5_GiB);
+  noting(100, "a", "here", 1_GiB);
+  noting(101, "b", "here", 5_GiB);
+  EXPECT_EQ(noted("here"), 1_GiB) << "another node's is another volume";
 }
 
 TEST(StorageTable, AVolumeIsMissingOnlyWhereItsStorageWasRead) {
