@@ -39,7 +39,8 @@ std::optional<ByteSize> real_size(const VolumeId& volume, const Drive* drive, st
   const LiveVolume* listed = storages.volume(volume, node);
   if (listed != nullptr && listed->size) return listed->size;
   const std::optional<ByteSize> own = drive != nullptr ? drive->size : std::nullopt;
-  const std::optional<ByteSize> noted = storages.noted_size(volume, node);
+  // What others note of one that is gone tells nothing.
+  const std::optional<ByteSize> noted = listed != nullptr ? storages.noted_size(volume, node) : std::nullopt;
   return noted && (!own || *noted > *own) ? noted : own;
 }
 

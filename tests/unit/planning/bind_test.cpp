@@ -187,6 +187,14 @@ TEST(BindDisks, ATableOfWhatMayHoldTheDataOfADisk) {
        "access (cluster.ssh) marks on the zvols would tell"},
       {"unused, of unknown size", [](ResolvedVm&, LiveVm& g, LiveState&) { attach(g, "unused0", "san:vm-201-disk-1"); },
        "ambiguous", "its data may already be in unused0 (san:vm-201-disk-1, size unknown)"},
+      {"unused and gone, and another guest notes what size it had",
+       [](ResolvedVm&, LiveVm& g, LiveState& s) {
+         attach(g, "unused0", "san:vm-201-disk-1");
+         LiveVm other = guest(202);
+         attach(other, "scsi1", "san:vm-201-disk-1,size=64G");
+         s.vms.push_back(std::move(other));
+       },
+       "ambiguous", "its data may already be in unused0 (san:vm-201-disk-1, size unknown)"},
       {"in another slot", [](ResolvedVm&, LiveVm& g, LiveState&) { attach(g, "scsi5", "san:vm-201-disk-1,size=64G"); },
        "other slot san:vm-201-disk-1"},
       {"in another slot that waits to be emptied",
