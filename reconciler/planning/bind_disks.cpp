@@ -40,8 +40,7 @@ std::optional<ByteSize> real_size(const VolumeId& volume, const Drive* drive, st
   if (listed != nullptr && listed->size) return listed->size;
   const std::optional<ByteSize> own = drive != nullptr ? drive->size : std::nullopt;
   // What others note of one that is gone tells nothing.
-  const std::optional<ByteSize> noted = listed != nullptr ? storages.noted_size(volume, node) : std::nullopt;
-  return noted && (!own || *noted > *own) ? noted : own;
+  return listed != nullptr ? std::max(own, storages.noted_size(volume, node)) : own;
 }
 
 bool is_guest_disk(const VolumeId& volume) {

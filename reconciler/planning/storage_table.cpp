@@ -217,7 +217,7 @@ std::optional<ByteSize> StorageTable::noted_size(const VolumeId& id, std::string
   std::optional<ByteSize> largest;
   for (auto [at, end] = uses_.equal_range(place_of(id)); at != end; ++at) {
     const Use& use = at->second;
-    if (use.noted && (shared || use.node == node) && (!largest || *use.noted > *largest)) largest = use.noted;
+    if (shared || use.node == node) largest = std::max(largest, use.noted);
   }
   return largest;
 }
