@@ -340,16 +340,9 @@ TEST_F(Procedures, ResizeGrowsAndDoesNothingTwice) {
 
 // Grown behind the back of its entry. Of a stopped guest's qcow2 on LVM the entry's note is all that can be read.
 TEST(ResizeDisk, AnOldNoteOfTheSizeIsPutRight) {
-  World world(R"(
-cluster: {name: lab, seed: 11}
-users:
-  - {name: root@pam, password: secret, tokens: [{id: ci, secret: s-root, privsep: false}]}
-nodes: {pve1: {cpu: 8, memory: 64GiB}}
-backends: {san: {kind: lvm-vg, size: 2TiB}}
-storages:
-  san: {type: lvm, vgname: san, shared: 1, snapshot-as-volume-chain: 1, content: images}
-vms:
-  120: {node: pve1, config: {name: a, memory: 512, scsihw: virtio-scsi-single, scsi0: "san:vm-120-disk-0.qcow2,size=6G"}}
+  World world(
+      std::string(kQcow2OnLvm) +
+      R"(  120: {node: pve1, config: {name: a, memory: 512, scsihw: virtio-scsi-single, scsi0: "san:vm-120-disk-0.qcow2,size=6G"}}
 )");
   world.sim().set_config(120, "scsi0", "san:vm-120-disk-0.qcow2,size=5G");
   const ApplyReport report = world.run(

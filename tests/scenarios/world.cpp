@@ -12,6 +12,17 @@
 
 namespace pvr::scenario {
 
+const char* const kQcow2OnLvm = R"(
+cluster: {name: lab, seed: 11}
+users:
+  - {name: root@pam, password: secret, tokens: [{id: ci, secret: s-root, privsep: false}]}
+nodes: {pve1: {cpu: 8, memory: 64GiB}}
+backends: {san: {kind: lvm-vg, size: 2TiB}}
+storages:
+  san: {type: lvm, vgname: san, shared: 1, snapshot-as-volume-chain: 1, content: images}
+vms:
+)";
+
 const char* const kLab = R"(
 cluster: {name: lab, seed: 11}
 users:

@@ -123,5 +123,7 @@ void spoil_copies(World& world);
 
 /// Two nodes, zpools with block-size classes, a thick LVM on a SAN; guests 120 (runs) and 121 (stopped), template 900.
 extern const char* const kLab;
+/// One node with a thick LVM whose volumes are qcow2, up to the line "vms:": the guests are the test's to add.
+extern const char* const kQcow2OnLvm;
 
 }  // namespace pvr::scenario
